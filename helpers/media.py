@@ -281,26 +281,30 @@ def from_int16(audio: np.ndarray | bytes) -> np.ndarray:
 # --- decoding ------------------------------------------------------------------------------------
 
 
+def _content(source: Source) -> io.BufferedIOBase:
+    if isinstance(source, bytes):
+        file: io.BufferedIOBase = io.BytesIO(source)
+    else:
+        try:
+            file = io.BufferedReader(io.FileIO(source))
+        except FileNotFoundError:
+            raise MediaError("The file is missing.") from None
+        except OSError as error:
+            raise MediaError(f"The file cannot be opened: {error.strerror}.") from None
+    if not file.seek(0, io.SEEK_END):
+        file.close()
+        raise MediaError("The file is empty.")
+    file.seek(0)
+    return file
+
+
 @contextlib.contextmanager
 def _opened(source: Source) -> Iterator:
     """Opens a media file for reading; everything FFmpeg complains about becomes a MediaError."""
     import av
 
     av.logging.set_level(av.logging.PANIC)
-    if isinstance(source, bytes):
-        file: io.IOBase = io.BytesIO(source)
-        size = len(source)
-    else:
-        try:
-            file = Path(source).open("rb")
-        except FileNotFoundError:
-            raise MediaError("The file is missing.") from None
-        except OSError as error:
-            raise MediaError(f"The file cannot be opened: {error.strerror}.") from None
-        size = Path(source).stat().st_size
-    with file:
-        if not size:
-            raise MediaError("The file is empty.")
+    with _content(source) as file:
         try:
             with av.open(file, options=_OPEN_OPTIONS) as container:
                 yield container
