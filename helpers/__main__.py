@@ -1,0 +1,217 @@
+"""The commands: `python -m helpers run | reconstruct | evaluate | archipelago | pretrain`."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from helpers.settings import FIRST_TEST_ISLANDER, Settings
+
+_FIELDS = ("corpus", "videos", "manifest", "mode", "seed", "workspace", "rows")
+"""Settings that `run` takes from the command line."""
+
+
+_NAMES = "run|reconstruct|evaluate|archipelago|pretrain"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Answers a wrong option with one sentence that names the valid ones."""
+
+    def __init__(self, **options: object) -> None:
+        super().__init__(allow_abbrev=False, **options)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message.rstrip('.')}.\n")
+
+    def options(self) -> str:
+        """Names the options of this parser."""
+        return ", ".join(sorted(name for name in self._option_string_actions if name != "-h"))
+
+
+def _parser() -> tuple[_Parser, dict[str, _Parser]]:
+    parser = _Parser(prog="python -m helpers", description="Speech2Face as a notebook series.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar=_NAMES)
+
+    run = commands.add_parser("run", help="execute the notebooks in order")
+    run.add_argument("--corpus", help="archipelago (default), my_videos or manifest")
+    run.add_argument("--videos", metavar="DIR", help="folder of your videos")
+    run.add_argument("--manifest", metavar="CSV", help="manifest for --corpus manifest")
+    run.add_argument("--mode", help="quick (default) or full")
+    run.add_argument("--seed", type=int, help="seed of everything random")
+    run.add_argument("--workspace", metavar="DIR", help="folder of tables and checkpoints")
+    run.add_argument("--rows", type=int, help="at most so many rows of the manifest")
+    run.add_argument("--only", metavar="03,04", help="numbers of the notebooks to execute")
+
+    reconstruct = commands.add_parser("reconstruct", help="a face for each voice")
+    reconstruct.add_argument("audio", nargs="+", type=Path, metavar="AUDIO")
+    reconstruct.add_argument("--out", type=Path, required=True, metavar="DIR")
+
+    evaluate = commands.add_parser("evaluate", help="measure the released weights")
+    evaluate.add_argument("--gallery", type=int, default=1000, metavar="N")
+    evaluate.add_argument(
+        "--first-islander", type=int, default=FIRST_TEST_ISLANDER, metavar="NUMBER"
+    )
+    evaluate.add_argument("--json", action="store_true", help="print one JSON object")
+
+    archipelago = commands.add_parser("archipelago", help="write islanders to look at and hear")
+    archipelago.add_argument("--islanders", type=_numbers, default=range(12), metavar="0-11")
+    archipelago.add_argument("--out", type=Path, required=True, metavar="DIR")
+
+    commands.add_parser("pretrain", help="train the released weights anew")
+    return parser, dict(commands.choices)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: Command line without the program's name; the default is the real one.
+
+    Returns:
+        The exit code: 0 for success, 1 when the work failed.
+
+    Raises:
+        SystemExit: With code 2 for a wrong option or setting, after one sentence about it.
+    """
+    # TensorFlow reads these when it is imported, which no command does before this line.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    parser, commands = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if options.command == "pretrain":
+        from helpers.pretrained import recipe
+
+        return recipe.main(unknown)
+    command = commands[options.command]
+    if unknown:
+        command.error(f"unknown option {unknown[0]!r}; the valid ones are {command.options()}")
+    return _COMMANDS[options.command](options, command)
+
+
+def _run(options: argparse.Namespace, command: _Parser) -> int:
+    values = {name: getattr(options, name) for name in _FIELDS}
+    values = {name: value for name, value in values.items() if value is not None}
+    if "videos" in values or "manifest" in values:
+        values.setdefault("corpus", "my_videos" if "videos" in values else "manifest")
+    for name in ("videos", "manifest", "workspace"):
+        if name in values:  # the notebooks run in another folder
+            values[name] = str(Path(values[name]).expanduser().resolve())
+    try:
+        Settings.make(**values)
+    except ValueError as error:
+        command.error(str(error))
+    if "videos" in values and not Path(values["videos"]).is_dir():
+        command.error(f"there is no folder {values['videos']}")
+    if "manifest" in values and not Path(values["manifest"]).is_file():
+        command.error(f"there is no file {values['manifest']}")
+
+    from helpers import runs
+
+    only = _chosen(options.only, runs.NOTEBOOKS, command) if options.only else ()
+    out, reports = runs.run(values, only)
+    print(f"\nOpen {out / 'index.html'}")
+    return 0 if all(report.status == "ok" for report in reports) else 1
+
+
+def _chosen(text: str, names: Sequence[str], command: _Parser) -> list[str]:
+    chosen = []
+    for part in text.split(","):
+        found = [name for name in names if part.strip() in (name, name[:2], name[1:2])]
+        if not found:
+            valid = ", ".join(name[:2] for name in names)
+            command.error(f"there is no notebook {part.strip()!r}; the valid ones are {valid}")
+        chosen += found
+    return chosen
+
+
+def _reconstruct(options: argparse.Namespace, command: _Parser) -> int:
+    from helpers import demo
+
+    rows = demo.reconstruct_files(options.audio, options.out)
+    for row in rows:
+        print(f"{row['file']}: {row['status']}{', ' + row['reason'] if row['reason'] else ''}")
+    good = sum(row["status"] == "ok" for row in rows)
+    print(f"{good} of {len(rows)} voices became faces; see {options.out / 'results.csv'}")
+    return 0 if good else 1
+
+
+def _evaluate(options: argparse.Namespace, command: _Parser) -> int:
+    if options.gallery < 2:
+        command.error(f"--gallery {options.gallery} is too small: take 2 or more")
+    if options.first_islander < 0:
+        command.error("--first-islander takes 0 or more")
+    from helpers import evaluation
+
+    result = evaluation.evaluate_released(options.gallery, options.first_islander)
+    print(json.dumps(result, indent=2) if options.json else _lines(result))
+    return 0
+
+
+def _lines(values: dict, indent: str = "") -> str:
+    parts = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            parts.append(f"{indent}{name}\n{_lines(value, indent + '  ')}")
+        else:
+            text = f"{value:.4g}" if isinstance(value, float) else str(value)
+            parts.append(f"{indent}{name:<{32 - len(indent)}} {text}")
+    return "\n".join(parts)
+
+
+def _archipelago(options: argparse.Namespace, command: _Parser) -> int:
+    import cv2
+
+    from helpers import media
+    from helpers.archipelago import clips, islanders, portraits, voices
+    from helpers.settings import SAMPLE_RATE
+
+    options.out.mkdir(parents=True, exist_ok=True)
+    people = [islanders.islander(number) for number in options.islanders]
+    for person in people:
+        name = f"islander-{person.number}"
+        face = cv2.cvtColor(portraits.portrait(person), cv2.COLOR_RGB2BGR)
+        cv2.imwrite(str(options.out / f"{name}.png"), face)
+        media.write_wav(options.out / f"{name}.wav", voices.speak(person, 0), SAMPLE_RATE)
+        (options.out / f"{name}.mp4").write_bytes(clips.render(f"{person.number}/0"))
+        print(f"{name}: {person.sex}, {person.age:.0f}, {islanders.ISLANDS[person.island]}")
+    with (options.out / "islanders.csv").open("w", newline="", encoding="utf-8") as file:
+        fields = [field.name for field in dataclasses.fields(islanders.Islander)]
+        writer = csv.DictWriter(file, fields)
+        writer.writeheader()
+        writer.writerows(dataclasses.asdict(person) for person in people)
+    return 0
+
+
+def _numbers(text: str) -> list[int]:
+    """Reads `0-11` or `3,7,1000000-1000004`."""
+    numbers: list[int] = []
+    try:
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            numbers += range(int(first), int(last or first) + 1)
+    except ValueError:
+        numbers = []
+    if not numbers:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a list of islanders; write for instance 0-11 or 3,7,1000000-1000004"
+        )
+    return numbers
+
+
+_COMMANDS = {
+    "run": _run,
+    "reconstruct": _reconstruct,
+    "evaluate": _evaluate,
+    "archipelago": _archipelago,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,343 @@
+"""Executes the notebooks in order and leaves a page behind: what `python -m helpers run` does.
+
+Each notebook runs in a kernel of its own, started with the interpreter that runs this code, so
+that no kernel has to be registered anywhere. The values of the run go into a cell of their own
+behind the form cell, and the executed notebooks are kept with them.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import dataclasses
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import nbformat
+import psutil
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbconvert import HTMLExporter
+from nbformat import NotebookNode
+from traitlets import default
+
+from helpers import run_page
+from helpers.session import ledger_file
+
+HOME = Path(__file__).resolve().parents[1]
+"""The repository: where `notebooks/` and `helpers/` lie."""
+NOTEBOOKS = (
+    "01_download",
+    "02_face_crop",
+    "03_spectrogram",
+    "04_voice_encoder",
+    "05_face_decoder",
+    "06_demo",
+    "07_evaluation",
+)
+
+
+@dataclasses.dataclass
+class NotebookReport:
+    """How one notebook went.
+
+    Attributes:
+        name: Name of the notebook without its ending.
+        status: `ok`, `failed` or `not run`.
+        seconds: Wall clock time.
+        peak_rss_mb: Largest resident memory of the kernel and its children together, in MB.
+        cell: Id of the failing cell, or empty.
+        error: Type and message of the error, or empty.
+        metrics: What the notebook's `save` cell left in the ledger.
+    """
+
+    name: str
+    status: str = "not run"
+    seconds: float = 0.0
+    peak_rss_mb: int = 0
+    cell: str = ""
+    error: str = ""
+    metrics: dict = dataclasses.field(default_factory=dict)
+
+
+class _ThisInterpreter(KernelSpecManager):
+    """Knows one kernel: the Python that is running."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        return KernelSpec(argv=argv, display_name="Python 3", language="python")
+
+
+class _Kernel(AsyncKernelManager):
+    @default("kernel_spec_manager")
+    def _kernel_spec_manager(self) -> KernelSpecManager:
+        return _ThisInterpreter(parent=self)
+
+
+class MemorySampler(threading.Thread):
+    """Follows the resident memory of all children of this process until it is stopped."""
+
+    def __init__(self, every: float = 0.2) -> None:
+        super().__init__(daemon=True)
+        self.peak_mb = 0
+        self._every = every
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Samples until `stop` is called."""
+        while not self._stopped.wait(self._every):
+            self.peak_mb = max(self.peak_mb, _children_mb())
+
+    def stop(self) -> int:
+        """Ends the thread and returns the largest sum seen, in MB."""
+        self._stopped.set()
+        self.join()
+        return self.peak_mb
+
+
+def _children_mb() -> int:
+    total = 0
+    for child in psutil.Process().children(recursive=True):
+        try:
+            total += child.memory_info().rss
+        except psutil.Error:  # it ended while we looked
+            continue
+    return round(total / 1e6)
+
+
+def parameters(notebook: NotebookNode) -> dict[str, object]:
+    """Reads the form cell of a notebook.
+
+    Args:
+        notebook: A notebook with a cell tagged `parameters`.
+
+    Returns:
+        The names that the cell assigns, with their literal values.
+    """
+    values: dict[str, object] = {}
+    for statement in ast.parse(_form_cell(notebook).source).body:
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            values[statement.targets[0].id] = ast.literal_eval(statement.value)
+    return values
+
+
+def inject(notebook: NotebookNode, values: Mapping[str, object]) -> None:
+    """Puts a cell with the run's values behind the form cell, in place.
+
+    Args:
+        notebook: A notebook with a cell tagged `parameters`.
+        values: Settings by field name. Those that the form does not have are left out.
+    """
+    known = parameters(notebook)
+    lines = [
+        f"{name.upper()} = {value!r}" for name, value in values.items() if name.upper() in known
+    ]
+    if lines:
+        cell = nbformat.v4.new_code_cell("\n".join(lines), id="injected-parameters")
+        cell.metadata["tags"] = ["injected-parameters"]
+        notebook.cells.insert(notebook.cells.index(_form_cell(notebook)) + 1, cell)
+
+
+def _form_cell(notebook: NotebookNode) -> NotebookNode:
+    for cell in notebook.cells:
+        if "parameters" in cell.metadata.get("tags", ()):
+            return cell
+    raise ValueError("The notebook has no cell tagged `parameters`.")
+
+
+def execute(
+    name: str,
+    values: Mapping[str, object],
+    on_cell: Callable[[int, int], None] | None = None,
+) -> tuple[NotebookNode, NotebookReport]:
+    """Executes one notebook from a fresh kernel.
+
+    Args:
+        name: Name of the notebook without its ending.
+        values: Settings by field name, injected behind the form cell.
+        on_cell: Called with the index of the cell that starts and the number of cells.
+
+    Returns:
+        The notebook with its outputs, as far as it came, and the report.
+    """
+    notebook = nbformat.read(HOME / "notebooks" / f"{name}.ipynb", as_version=4)
+    inject(notebook, values)
+    report = NotebookReport(name)
+    ledger = ledger_file(str(values.get("workspace", "")), name)
+    ledger.unlink(missing_ok=True)
+
+    def started(cell: NotebookNode, cell_index: int, **_: object) -> None:
+        report.cell = cell.get("id", str(cell_index))
+        if on_cell:
+            on_cell(cell_index + 1, len(notebook.cells))
+
+    client = NotebookClient(
+        notebook,
+        timeout=None,
+        kernel_manager_class=_Kernel,
+        resources={"metadata": {"path": str(HOME / "notebooks")}},
+        on_cell_start=started,
+    )
+    sampler, begin = MemorySampler(), time.monotonic()
+    sampler.start()
+    try:
+        client.execute()
+        report.status, report.cell = "ok", ""
+    except CellExecutionError as error:
+        report.status, report.error = "failed", f"{error.ename}: {error.evalue}"
+    except DeadKernelError:
+        report.status = "failed"
+        report.error = "The kernel died. Most often the machine had too little memory."
+    finally:
+        report.peak_rss_mb = sampler.stop()
+        report.seconds = round(time.monotonic() - begin, 1)
+    if ledger.is_file():
+        report.metrics = json.loads(ledger.read_text()).get("metrics") or {}
+    return notebook, report
+
+
+def run(
+    values: Mapping[str, object], only: Sequence[str] = (), folder: Path | None = None
+) -> tuple[Path, list[NotebookReport]]:
+    """Executes the notebooks in order and writes the page of the run.
+
+    The first failing cell ends the run; the page is written all the same.
+
+    Args:
+        values: Settings by field name; see `Settings`. Only what differs from the forms.
+        only: Names of the notebooks to execute; empty means all seven.
+        folder: Folder of all runs; the default is `runs/` in the repository.
+
+    Returns:
+        The folder of this run and one report per notebook.
+    """
+    out = _new_folder(folder or HOME / "runs")
+    names = [name for name in NOTEBOOKS if not only or name in only]
+    reports = [NotebookReport(name) for name in names]
+    pictures: list[run_page.Picture] = []
+    for place, name in enumerate(names):
+        prefix = f"[{place + 1}/{len(names)}] {name:<17}"
+        notebook, reports[place] = execute(name, values, _progress(prefix))
+        _print_report(prefix, reports[place])
+        nbformat.write(notebook, out / f"{name}.ipynb")
+        write_html(notebook, out / f"{name}.html", name)
+        pictures += extract_pictures(notebook, name, out / "pictures")
+        _write_summary(out, values, reports, pictures)
+        if reports[place].status == "failed":
+            break
+    _point_latest(out)
+    return out, reports
+
+
+def _progress(prefix: str) -> Callable[[int, int], None]:
+    """Shows the cell at work, where somebody looks; a log gets the finished lines only."""
+
+    def show(cell: int, cells: int) -> None:
+        if sys.stdout.isatty():
+            print(f"\r{prefix} cell {cell} of {cells} ", end="", flush=True)
+
+    return show
+
+
+def _print_report(prefix: str, report: NotebookReport) -> None:
+    start = "\r" if sys.stdout.isatty() else ""
+    print(
+        f"{start}{prefix} {report.status:<7} {report.seconds:7.1f} s {report.peak_rss_mb:6} MB",
+        flush=True,
+    )
+    if report.status == "failed":
+        print(f"\n{report.name} failed in cell '{report.cell}'.\n{report.error}", file=sys.stderr)
+
+
+def _new_folder(runs: Path) -> Path:
+    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+    for suffix in ("", *(f"-{n}" for n in range(2, 100))):
+        out = runs / (stamp + suffix)
+        try:
+            out.mkdir(parents=True)
+        except FileExistsError:  # another run began within the same second
+            continue
+        return out
+    raise FileExistsError(f"{runs} already has a hundred runs of {stamp}.")
+
+
+def _point_latest(out: Path) -> None:
+    link = out.parent / "latest"
+    fresh = out.parent / f".latest-{os.getpid()}"
+    fresh.unlink(missing_ok=True)
+    fresh.symlink_to(out.name)
+    fresh.replace(link)
+
+
+def write_html(notebook: NotebookNode, file: Path, title: str) -> None:
+    """Writes an executed notebook as one HTML file with its pictures and sounds inside."""
+    body, _ = HTMLExporter(template_name="lab").from_notebook_node(
+        notebook, resources={"metadata": {"name": title}}
+    )
+    file.write_text(body, encoding="utf-8")
+
+
+def extract_pictures(notebook: NotebookNode, name: str, folder: Path) -> list[run_page.Picture]:
+    """Writes the images of the cells tagged `picture` as files.
+
+    Args:
+        notebook: An executed notebook.
+        name: Its name; the files are named after it and the cell.
+        folder: Where the PNG files go; made when there is one to write.
+
+    Returns:
+        The pictures in the order of the notebook. The caption is the cell's `caption`.
+    """
+    pictures = []
+    for cell in notebook.cells:
+        if "picture" not in cell.metadata.get("tags", ()):
+            continue
+        images = [
+            output.data["image/png"]
+            for output in cell.get("outputs", ())
+            if "image/png" in output.get("data", {})
+        ]
+        for number, image in enumerate(images):
+            folder.mkdir(exist_ok=True)
+            file = folder / f"{name}-{cell.id}{f'-{number + 1}' if number else ''}.png"
+            file.write_bytes(base64.b64decode(image))
+            caption = cell.metadata.get("caption", "") if number == 0 else ""
+            pictures.append(run_page.Picture(name, f"{folder.name}/{file.name}", caption))
+    return pictures
+
+
+def _write_summary(
+    out: Path,
+    values: Mapping[str, object],
+    reports: Sequence[NotebookReport],
+    pictures: Sequence[run_page.Picture],
+) -> None:
+    summary = {
+        "run": out.name,
+        "settings": dict(values),
+        "seconds": round(sum(report.seconds for report in reports), 1),
+        "notebooks": [_summary_row(report) for report in reports],
+        "metrics": {report.name: report.metrics for report in reports if report.metrics},
+    }
+    (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    page = run_page.page(summary, pictures)
+    (out / "index.html").write_text(page, encoding="utf-8")
+
+
+def _summary_row(report: NotebookReport) -> dict[str, object]:
+    row: dict[str, object] = {
+        "name": report.name,
+        "status": report.status,
+        "seconds": report.seconds,
+        "peak_rss_mb": report.peak_rss_mb,
+    }
+    if report.status == "failed":
+        row |= {"cell": report.cell, "error": report.error}
+    return row

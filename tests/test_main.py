@@ -1,0 +1,131 @@
+"""The commands: what is refused, in which words, with which exit code."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from helpers import __main__ as command
+
+HOME = Path(__file__).resolve().parents[1]
+
+
+def refused(capsys: pytest.CaptureFixture, *arguments: str) -> str:
+    with pytest.raises(SystemExit) as ended:
+        command.main(arguments)
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert "Traceback" not in told
+    assert len(told.strip().splitlines()) == 1
+    return told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("run", "--mode", "fast"), ("'fast'", "quick", "full")),
+        (("run", "--corpus", "youtube"), ("'youtube'", "archipelago", "my_videos")),
+        (("run", "--colour", "red"), ("--colour", "--corpus", "--rows", "--workspace")),
+        (("run", "--corpus", "my_videos"), ("videos",)),
+        (("run", "--videos", "/no/such/folder"), ("/no/such/folder",)),
+        (("run", "--manifest", "/no/such.csv"), ("/no/such.csv",)),
+        (("run", "--rows", "-3"), ("rows", "negative")),
+        (("run", "--seed", "x"), ("--seed",)),
+        (("run", "--only", "09"), ("'09'", "01", "07")),
+        (("play",), ("play", "run", "reconstruct", "evaluate", "archipelago")),
+        ((), ("run", "reconstruct", "evaluate", "archipelago")),
+        (("reconstruct", "--out", "faces"), ("AUDIO",)),
+        (("reconstruct", "a.wav"), ("--out",)),
+        (("evaluate", "--gallery", "1"), ("--gallery",)),
+        (("evaluate", "--first-islander", "-5"), ("--first-islander",)),
+        (("archipelago", "--islanders", "some", "--out", "x"), ("'some'", "0-11")),
+    ],
+)
+def test_a_wrong_option_is_answered_in_one_sentence(
+    capsys: pytest.CaptureFixture, arguments: tuple[str, ...], named: tuple[str, ...]
+) -> None:
+    told = refused(capsys, *arguments)
+    assert all(word in told for word in named), told
+
+
+def test_the_refusal_reaches_the_shell() -> None:
+    line = [sys.executable, "-m", "helpers", "run", "--mode", "fast"]
+    ended = subprocess.run(line, cwd=HOME, capture_output=True, text=True)
+    assert ended.returncode == 2
+    assert ended.stderr.startswith("python -m helpers run: mode='fast' is not valid")
+
+
+def test_run_hands_on_what_was_given_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from helpers import runs
+
+    (tmp_path / "videos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    seen = {}
+
+    def run(values: dict, only: list[str]) -> tuple[Path, list]:
+        seen.update(values=values, only=list(only))
+        return tmp_path, [runs.NotebookReport("03_spectrogram", status="ok")]
+
+    monkeypatch.setattr(runs, "run", run)
+    assert command.main(["run", "--videos", "videos", "--seed", "4", "--only", "03,4"]) == 0
+    videos = str(tmp_path / "videos")
+    assert seen["values"] == {"videos": videos, "seed": 4, "corpus": "my_videos"}
+    assert seen["only"] == ["03_spectrogram", "04_voice_encoder"]
+
+
+def test_a_failed_notebook_gives_exit_code_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from helpers import runs
+
+    failed = [runs.NotebookReport("01_download", status="failed")]
+    monkeypatch.setattr(runs, "run", lambda values, only: (tmp_path, failed))
+    assert command.main(["run"]) == 1
+
+
+@pytest.mark.parametrize(("good", "code"), [(0, 1), (1, 0)])
+def test_reconstruct_fails_only_when_every_file_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, good: int, code: int
+) -> None:
+    demo = pytest.importorskip("helpers.demo")
+    rows = [{"file": "a.wav", "status": "failed", "reason": "The file is missing."}]
+    rows += [{"file": "b.wav", "status": "ok", "reason": ""}] * good
+    monkeypatch.setattr(demo, "reconstruct_files", lambda files, out: rows)
+    assert command.main(["reconstruct", "a.wav", "b.wav", "--out", str(tmp_path)]) == code
+
+
+def test_evaluate_prints_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    evaluation = pytest.importorskip("helpers.evaluation")
+    monkeypatch.setattr(
+        evaluation, "evaluate_released", lambda gallery, first: {"gallery": gallery, "first": first}
+    )
+    arguments = ["evaluate", "--gallery", "50", "--first-islander", "1000100", "--json"]
+    assert command.main(arguments) == 0
+    assert json.loads(capsys.readouterr().out) == {"gallery": 50, "first": 1000100}
+
+
+def test_archipelago_writes_a_face_a_voice_and_a_clip(tmp_path: Path) -> None:
+    assert command.main(["archipelago", "--islanders", "2-3", "--out", str(tmp_path)]) == 0
+    for number in (2, 3):
+        for ending in ("png", "wav", "mp4"):
+            assert (tmp_path / f"islander-{number}.{ending}").stat().st_size > 1000
+    with (tmp_path / "islanders.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["number"] for row in rows] == ["2", "3"]
+    assert {"sex", "age", "island"} <= set(rows[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"), [("0-3", [0, 1, 2, 3]), ("5", [5]), ("1,4-5", [1, 4, 5])]
+)
+def test_numbers(text: str, numbers: list[int]) -> None:
+    assert command._numbers(text) == numbers
