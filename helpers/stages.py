@@ -1,0 +1,142 @@
+"""What the notebooks leave for each other: which notebook makes what, and from what.
+
+Each table and each checkpoint lives in a folder of its own. The folder's name is a fingerprint of
+the settings that shape it and of what it was made from, so changed settings make a new one and
+never mix with the old. An `index.json`, written last, vouches for the files with their checksums.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from helpers.drive import Mirror, matches, read_json, sha256, write_json
+
+FORMAT = 1
+"""Edition of the layout of `index.json`."""
+INDEX = "index.json"
+
+
+class MissingTable(RuntimeError):  # noqa: N818 (reads as the sentence it is)
+    """A table or checkpoint is not there yet; the message names the notebook that makes it."""
+
+
+class DamagedTable(RuntimeError):  # noqa: N818 (reads as the sentence it is)
+    """A file does not match its checksum; the message names it and the notebook to run again."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """What makes a table or a checkpoint.
+
+    Attributes:
+        name: Of the table or checkpoint.
+        notebook: The notebook that makes it.
+        fields: Settings that shape it.
+        inputs: What it is made from: `manifest` or other stages.
+        edition: Raise it when the code of the stage makes something else from the same input.
+    """
+
+    name: str
+    notebook: str
+    fields: tuple[str, ...]
+    inputs: tuple[str, ...]
+    edition: int = 1
+
+
+_TRAINING = ("mode", "seed", "batch_size")
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage("clips", "01_download", (), ("manifest",)),
+        Stage("latents", "01_download", (), ("manifest",)),
+        Stage("faces", "02_face_crop", ("frames_per_clip", "features"), ("clips",)),
+        Stage("speech", "03_spectrogram", (), ("clips",)),
+        Stage(
+            "encoder",
+            "04_voice_encoder",
+            (*_TRAINING, "network", "encoder_epochs", "contrastive"),
+            ("faces", "speech"),
+        ),
+        Stage(
+            "decoder", "05_face_decoder", (*_TRAINING, "decoder_epochs", "gan_epochs"), ("faces",)
+        ),
+    )
+}
+"""Every table and checkpoint, by name."""
+
+
+class Stored:
+    """A folder of files with an index: what tables and checkpoints have in common."""
+
+    def __init__(self, local: Path, mirror: Mirror, stage: Stage, identity: dict) -> None:
+        self.stage = stage
+        self.name = stage.name
+        self.identity = identity
+        text = json.dumps(identity, sort_keys=True)
+        self.fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
+        self.folder = local / stage.name / self.fingerprint
+        self._mirror = mirror
+
+    @property
+    def complete(self) -> bool:
+        """All of it was made, here or on Drive."""
+        return bool(self._index()["complete"])
+
+    def _index(self) -> dict:
+        """Returns the index: the local one, and what Drive knows beyond it."""
+        here = self._valid(read_json(self.folder / INDEX))
+        if here["complete"]:
+            return here
+        there = self._valid(self._mirror.read_json(self._remote(INDEX)))
+        if there["complete"]:
+            return there
+        return {**there, **here, "files": {**there["files"], **here["files"]}}
+
+    def _valid(self, index: dict | None) -> dict:
+        if index is None or index.get("identity") != self.identity or "files" not in index:
+            return {"complete": False, "files": {}}
+        return index
+
+    def _remote(self, file: str) -> str:
+        return f"{self.name}/{self.fingerprint}/{file}"
+
+    def _entry(self, file: str) -> dict:
+        path = self.folder / file
+        return {"size": path.stat().st_size, "sha256": sha256(path)}
+
+    def _ready(self, file: str, entry: dict) -> bool:
+        """Tells whether the file is here and right, after a look at Drive if need be."""
+        path = self.folder / file
+        if matches(path, entry["sha256"]):
+            return True
+        if path.exists():
+            print(f"{file} of {self.name!r} is damaged: it does not match its checksum.")
+        return self._mirror.fetch(self._remote(file), path, entry["sha256"])
+
+    def _write_index(self, files: dict[str, dict], complete: bool, **more: object) -> None:
+        index = {"identity": self.identity, "complete": complete, **more, "files": files}
+        write_json(self.folder / INDEX, index)
+
+    def _publish(self, files: Mapping[str, dict], fresh: bool) -> None:
+        """Brings Drive up to date: the files first, the index that vouches for them last."""
+        if not self._mirror.available:
+            return
+        there = self._valid(self._mirror.read_json(self._remote(INDEX)))
+        for file, entry in files.items():
+            known = there["files"].get(file) == entry and not fresh
+            if not (known and self._mirror.holds(self._remote(file), entry["size"])):
+                self._mirror.publish(self.folder / file, self._remote(file))
+        if read_json(self.folder / INDEX) != there:
+            self._mirror.publish(self.folder / INDEX, self._remote(INDEX))
+
+
+def missing(stage: Stage, kind: str = "table") -> MissingTable:
+    """Returns the error that names the notebook to run."""
+    return MissingTable(
+        f"The {kind} {stage.name!r} is not there yet. "
+        f"Run notebook {stage.notebook} first (same settings)."
+    )
