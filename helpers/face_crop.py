@@ -10,6 +10,7 @@ not need it; they take most of the time and go to workers, one per core.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -180,7 +181,7 @@ def frontality(points: np.ndarray) -> float:
         points: (68, 2) landmarks in pixels.
 
     Returns:
-        1 for a symmetric face, 0 where one side is half as wide as the other or less.
+        1 for a symmetric face, 0 where one side is three times as wide as the other or more.
     """
     points = np.asarray(points, float)
     eyes = five_points(points)[:2]
@@ -189,7 +190,7 @@ def frontality(points: np.ndarray) -> float:
     pairs = ((1, 15), (2, 14), (3, 13), (36, 45), (39, 42))
     left = sum(abs(place[one]) for one, _ in pairs)
     right = sum(abs(place[other]) for _, other in pairs)
-    return float(max(0.0, 1 - 3 * abs(left - right) / (left + right)))
+    return float(max(0.0, 1 - 2 * abs(left - right) / (left + right)))
 
 
 def face_of(image: np.ndarray, detection: Detection, faces_in_frame: int = 1) -> Face:
@@ -358,10 +359,13 @@ def build_faces(session: Session) -> Report:
 
     clips = session.workspace.require("clips")
     keys = clips.read(columns=["clip_id"])["clip_id"].to_pylist()
+    # Shards are made in the order of the keys, so one walk through the clips serves them all.
+    rows = clips.rows(_CLIP_COLUMNS)
 
     def make(some: list[str]) -> list[dict]:
-        rows = clips.read(columns=_CLIP_COLUMNS, where={"clip_id": some}).to_pylist()
-        made = faces_of_clips(rows, session.settings.frames_per_clip, parallel_map)
+        wanted = set(some)
+        here = itertools.islice((row for row in rows if row["clip_id"] in wanted), len(some))
+        made = faces_of_clips(list(here), session.settings.frames_per_clip, parallel_map)
         return [row for rows_of_clip in made for row in rows_of_clip]
 
     return session.workspace.table("faces").build(keys, make, SCHEMA)
