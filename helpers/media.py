@@ -6,7 +6,6 @@ seconds from the beginning of the file, pictures are RGB, sound is mono float32 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import io
 import itertools
@@ -16,40 +15,18 @@ from pathlib import Path
 
 import numpy as np
 
+from helpers import streams
 from helpers.settings import CLIP_LINES, CLIP_RATE, SAMPLE_RATE
-
-Source = Path | str | bytes
-"""A media file, or its content."""
+from helpers.streams import MediaError, Source
 
 LONGEST_CLIP_SECONDS = 20.0
 """A clip is cut off here; the voice encoder hears six seconds."""
 SHORTEST_SECONDS = 0.5
 """Less video or sound than this is no clip."""
 
-_FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpeg,mpegvideo,mpegts,flv,asf,ogg,wav,w64,flac,"
-    "mp3,aac,aiff,caf,amr,ivf,h264,hevc,m4v"
-)
-# Playlists are not on the list: they name other files and addresses, and opening a clip must
-# never open anything else. For the same reason no protocol may be used.
-_OPEN_OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "none"}
 _VIDEO_OPTIONS = {"preset": "superfast", "crf": "23"}
 _AUDIO_OPTIONS = {"aac_coder": "fast"}
 _AUDIO_BITS_PER_SECOND = 64_000
-_MICROSECONDS = 1_000_000
-_SEEK_MARGIN_SECONDS = 1.0
-
-
-class MediaError(Exception):
-    """A media file cannot be used.
-
-    Attributes:
-        reason: One short plain sentence.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,10 +70,10 @@ def probe(source: Source) -> Probe:
     Raises:
         MediaError: The file is missing, empty, or no media file.
     """
-    with _opened(source) as container:
-        video, audio = _video_stream(container), _audio_stream(container)
-        frame = _first_frame(container, video) if video else None
-        width, height = _shown_size(frame) if frame else (0, 0)
+    with streams.opened(source) as container:
+        video, audio = streams.video_stream(container), streams.audio_stream(container)
+        frame = streams.first_frame(container, video) if video else None
+        width, height = streams.shown_size(video, frame) if frame else (0, 0)
         return Probe(
             duration_s=_duration(source, container),
             width=width,
@@ -107,8 +84,33 @@ def probe(source: Source) -> Probe:
             sample_rate=audio.rate if audio else 0,
             channels=audio.channels if audio else 0,
             video_codec=video.codec_context.name if frame else "",
-            rotation=_rotation(frame) if frame else 0,
+            rotation=streams.rotation(frame) if frame else 0,
         )
+
+
+def stream_seconds(source: Source) -> tuple[float, float]:
+    """Measures how much video and sound a file really holds, from its packets.
+
+    The header of a file that was cut short still promises the whole length.
+
+    Args:
+        source: File, or its content as bytes.
+
+    Returns:
+        Seconds of video and seconds of sound, each counted from the beginning of the file.
+
+    Raises:
+        MediaError: The file is missing, empty, or no media file.
+    """
+    with streams.opened(source) as container:
+        origin = streams.start_time(container)
+        seconds = {None: 0.0}
+        kinds = [streams.video_stream(container), streams.audio_stream(container)]
+        for packet in container.demux([stream for stream in kinds if stream]):
+            if packet.pts is not None:
+                end = float((packet.pts + (packet.duration or 0)) * packet.time_base) - origin
+                seconds[packet.stream] = max(end, seconds.get(packet.stream, 0.0))
+        return tuple(seconds.get(stream, 0.0) for stream in kinds)
 
 
 def read_frames(
@@ -133,9 +135,9 @@ def read_frames(
     """
     wanted = sorted(times)
     pictures: list[tuple[float, np.ndarray]] = []
-    with _opened(source) as container:
-        to_array = _Shaper(lines)
-        for time_s, frame in _frames(source, container, wanted[0] if wanted else 0.0):
+    with streams.opened(source) as container:
+        to_array = streams.Shaper(container, lines)
+        for time_s, frame in streams.frames(source, container, wanted[0] if wanted else 0.0):
             picture = None
             while wanted and time_s + 1e-6 >= wanted[0]:
                 picture = to_array.rgb(frame) if picture is None else picture
@@ -170,15 +172,15 @@ def read_audio(
 
     limit = math.inf if seconds is None else start_s + seconds
     chunks: list[np.ndarray] = []
-    with _opened(source) as container:
-        stream = _audio_stream(container)
+    with streams.opened(source) as container:
+        stream = streams.audio_stream(container)
         if stream is None:
             raise MediaError("The file has no sound.")
-        origin = _origin(container)
-        if start_s > _SEEK_MARGIN_SECONDS:
-            _seek(container, origin + start_s - _SEEK_MARGIN_SECONDS)
+        origin = streams.start_time(container)
+        if start_s > streams.SEEK_MARGIN_SECONDS:
+            streams.seek(container, origin + start_s - streams.SEEK_MARGIN_SECONDS)
         resampler, first, end = None, None, 0.0
-        for frame in _decoded(container, stream):
+        for frame in streams.decoded(container, stream):
             if first is None:
                 first = (frame.time or 0.0) - origin
                 resampler = av.AudioResampler("fltp", frame.layout, rate)
@@ -220,9 +222,10 @@ def normalise(source: Source, start_s: float = 0.0, end_s: float | None = None) 
     limit = start_s + LONGEST_CLIP_SECONDS
     limit = limit if end_s is None else min(limit, end_s)
     sound = read_audio(source, start_s, limit - start_s)
-    with _opened(source) as container:
-        timed = _frames(source, container, start_s)
-        return _encode(_even_pace(timed, start_s, limit, _Shaper(CLIP_LINES)), sound, CLIP_RATE)
+    with streams.opened(source) as container:
+        timed = streams.frames(source, container, start_s)
+        shaper = streams.Shaper(container, CLIP_LINES)
+        return _encode(_even_pace(timed, start_s, limit, shaper), sound, CLIP_RATE)
 
 
 def write_video(frames: Iterable[np.ndarray], audio: np.ndarray, rate: float = CLIP_RATE) -> bytes:
@@ -278,182 +281,27 @@ def from_int16(audio: np.ndarray | bytes) -> np.ndarray:
     return samples.astype(np.float32) / 32767
 
 
-# --- decoding ------------------------------------------------------------------------------------
-
-
-def _content(source: Source) -> io.BufferedIOBase:
-    if isinstance(source, bytes):
-        file: io.BufferedIOBase = io.BytesIO(source)
-    else:
-        try:
-            file = io.BufferedReader(io.FileIO(source))
-        except FileNotFoundError:
-            raise MediaError("The file is missing.") from None
-        except OSError as error:
-            raise MediaError(f"The file cannot be opened: {error.strerror}.") from None
-    if not file.seek(0, io.SEEK_END):
-        file.close()
-        raise MediaError("The file is empty.")
-    file.seek(0)
-    return file
-
-
-@contextlib.contextmanager
-def _opened(source: Source) -> Iterator:
-    """Opens a media file for reading; everything FFmpeg complains about becomes a MediaError."""
-    import av
-
-    av.logging.set_level(av.logging.PANIC)
-    with _content(source) as file:
-        try:
-            with av.open(file, options=_OPEN_OPTIONS) as container:
-                yield container
-        except av.FFmpegError as error:
-            raise MediaError(
-                f"The file is damaged or not audio or video ({error.strerror})."
-            ) from error
-
-
-def _video_stream(container):
-    """The first stream of moving pictures, or None. Cover pictures of songs do not count."""
-    import av
-
-    cover = av.stream.Disposition.attached_pic
-    streams = (s for s in container.streams.video if not s.disposition & cover)
-    return next((s for s in streams if s.codec_context), None)
-
-
-def _audio_stream(container):
-    return next((s for s in container.streams.audio if s.codec_context), None)
-
-
-def _origin(container) -> float:
-    """Time stamp of the beginning of the file, in seconds: often 0, 0.5 in MPEG-1."""
-    return (container.start_time or 0) / _MICROSECONDS
-
-
-def _seek(container, time_s: float) -> None:
-    import av
-
-    with contextlib.suppress(av.FFmpegError):
-        container.seek(int(time_s * _MICROSECONDS))
-
-
-def _decoded(container, stream) -> Iterator:
-    """Decodes a stream to its end; packets that cannot be decoded are left out."""
-    import av
-
-    for packet in container.demux(stream):
-        try:
-            yield from packet.decode()
-        except av.InvalidDataError:
-            continue
-
-
-def _frames(source: Source, container, start_s: float) -> Iterator[tuple[float, object]]:
-    """Yields (time in seconds, frame) from a little before `start_s` on."""
-    stream = _video_stream(container)
-    if stream is None:
-        raise MediaError("The file has no video.")
-    stream.codec_context.thread_count = 1
-    origin = _origin(container)
-    if start_s > 2 * _SEEK_MARGIN_SECONDS:
-        _seek(container, origin + start_s - _SEEK_MARGIN_SECONDS)
-    for number, frame in enumerate(_decoded(container, stream)):
-        if frame.time is None:
-            continue
-        time_s = frame.time - origin
-        if number == 0 and time_s > start_s > 2 * _SEEK_MARGIN_SECONDS:
-            # The seek went too far, as it does in files without an index: decode from the front.
-            with _opened(source) as again:
-                yield from _frames(source, again, 0.0)
-            return
-        yield time_s, frame
-
-
-def _first_frame(container, stream):
-    frame = next(_decoded(container, stream), None)
-    _seek(container, 0.0)
-    return frame
-
-
-def _rotation(frame) -> int:
-    """Quarter turns counter-clockwise that the file asks for, in degrees: 0, 90, 180 or 270."""
-    return round(frame.rotation / 90) % 4 * 90
-
-
-def _shown_size(frame) -> tuple[int, int]:
-    """Width and height as a player shows them: square pixels, upright."""
-    aspect = frame.sample_aspect_ratio if hasattr(frame, "sample_aspect_ratio") else None
-    width = round(frame.width * float(aspect)) if aspect else frame.width
-    size = (width, frame.height)
-    return size[::-1] if _rotation(frame) % 180 else size
-
-
 def _duration(source: Source, container) -> float:
     """Length in seconds; read from the packets where the file does not say (live recordings)."""
     if container.duration:
-        return container.duration / _MICROSECONDS
-    with _opened(source) as again:
-        origin = _origin(again)
-        ends = [
-            float((packet.pts + (packet.duration or 0)) * packet.time_base) - origin
-            for packet in again.demux()
-            if packet.pts is not None
-        ]
-    return max(ends, default=0.0)
+        return container.duration / streams.MICROSECONDS
+    return max(stream_seconds(source))
 
 
-class _Shaper:
-    """Shrinks frames to a height, makes the pixels square and turns the picture upright.
-
-    One converter serves a whole file: making a new one for each frame takes longer than using it.
-    """
-
-    def __init__(self, lines: int | None) -> None:
-        from av.video.reformatter import VideoReformatter
-
-        self._lines = lines
-        self._reformatter = VideoReformatter()
-
-    def _stored_size(self, frame) -> tuple[int, int]:
-        """Size before turning; both even, as H.264 needs."""
-        width, height = _shown_size(frame)
-        scale = min(1.0, self._lines / height) if self._lines else 1.0
-        width, height = (max(2, round(side * scale / 2) * 2) for side in (width, height))
-        return (height, width) if _rotation(frame) % 180 else (width, height)
-
-    def rgb(self, frame) -> np.ndarray:
-        """Returns uint8 (height, width, 3)."""
-        width, height = self._stored_size(frame)
-        shaped = self._reformatter.reformat(frame, width, height, "rgb24", interpolation="AREA")
-        return np.ascontiguousarray(np.rot90(shaped.to_ndarray(), _rotation(frame) // 90))
-
-    def planar(self, frame):
-        """Returns a frame in the encoder's pixel format."""
-        import av
-
-        if _rotation(frame):
-            return av.VideoFrame.from_ndarray(self.rgb(frame), "rgb24")
-        width, height = self._stored_size(frame)
-        return self._reformatter.reformat(frame, width, height, "yuv420p", interpolation="AREA")
-
-
-def _even_pace(timed: Iterator, start_s: float, end_s: float, shaper: _Shaper) -> Iterator:
+def _even_pace(timed: Iterator, start_s: float, end_s: float, shaper: streams.Shaper) -> Iterator:
     """Yields a frame for each 1/25 s of the clip: the one that a player shows at that moment."""
-    shown, tick = None, 0
+    shown, shown_until, tick = None, start_s, 0
     for time_s, frame in timed:
         while shown is not None and start_s + tick / CLIP_RATE < min(time_s, end_s) - 1e-6:
             yield shaper.planar(shown)
             tick += 1
-        shown = frame
         if time_s >= end_s:
             return
-    if shown is not None and start_s + tick / CLIP_RATE < end_s - 1e-6:
+        shown = frame
+        shown_until = time_s + float((frame.duration or 0) * frame.time_base)
+    while shown is not None and start_s + tick / CLIP_RATE < min(shown_until, end_s) - 1e-6:
         yield shaper.planar(shown)
-
-
-# --- encoding ------------------------------------------------------------------------------------
+        tick += 1
 
 
 def _encode(pictures: Iterable, audio: np.ndarray, rate: float) -> bytes:

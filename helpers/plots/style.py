@@ -131,14 +131,14 @@ def picture(axes: Axes, image: np.ndarray, text: str = "", colour: str = BLACK) 
         axes: Where to draw.
         image: uint8 or float (height, width, 3) RGB, or (height, width).
         text: Caption; may have several lines.
-        colour: Colour of the caption and of the frame around the picture.
+        colour: Colour of the frame around the picture.
     """
     axes.imshow(image, cmap="gray" if image.ndim == 2 else None)
     axes.set(xticks=[], yticks=[])
     axes.grid(visible=False)
     for spine in axes.spines.values():
         spine.set(visible=True, color=colour, linewidth=2 if colour != BLACK else 0.8)
-    axes.set_xlabel(text, color=colour, fontsize=12, labelpad=4)
+    axes.set_xlabel(text, fontsize=12, labelpad=4)
 
 
 def caption(drawn: Figure, text: str) -> None:

@@ -1,0 +1,236 @@
+"""Fetches a file from a web server, patiently and politely.
+
+A transfer that breaks off goes on where it stopped. A server that stalls, sends too much, leads on
+to another scheme or asks for a proof of being human is given up with a plain reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import http.client
+import re
+import shutil
+import ssl
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+_USER_AGENT = "speech2face-notebooks/0.1 (teaching notebooks; one request at a time)"
+_BLOCK_BYTES = 1 << 16
+_SLOWEST_BYTES = 1 << 14
+# Pages that ask for a proof of being human come with an innocent status code.
+_BLOCKED_WORDS = re.compile(rb"not a bot|captcha|rate.?limit|too many requests", re.IGNORECASE)
+
+
+class Refusal(Exception):  # noqa: N818 - an outcome of a row, not a fault of the program
+    """A row that ends without a clip.
+
+    Attributes:
+        status: One of `STATUSES`.
+        reason: One short plain sentence.
+    """
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status, self.reason = status, reason
+
+
+class _Interrupted(Exception):  # noqa: N818 - the reason to try again
+    """A transfer broke off; trying again may help."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How patient a transfer is.
+
+    Attributes:
+        size: Largest file accepted, in bytes.
+        stall_s: A server that sends next to nothing for so long is given up, in seconds.
+        total_s: Longest time for one file with all attempts, in seconds.
+        waits_s: Pauses before the second, third ... attempt, in seconds. Every attempt that made
+            progress starts the count again.
+    """
+
+    size: int = 500_000_000
+    stall_s: float = 20.0
+    total_s: float = 900.0
+    waits_s: tuple[float, ...] = (1.0, 4.0)
+
+
+def fetch(url: str, path: Path, limits: Limits | None = None) -> None:
+    """Downloads a file over HTTP(S). A transfer that breaks off goes on where it stopped.
+
+    Args:
+        url: Address; other schemes than http and https are refused, also in redirects.
+        path: File to write.
+        limits: How patient to be; None takes the defaults.
+
+    Raises:
+        Refusal: With the status and reason that the row gets.
+        OSError: The file cannot be written.
+    """
+    limits = limits or Limits()
+    if not _is_web(url):
+        raise Refusal("rejected", "The address does not begin with https://.")
+    opener = _opener()
+    deadline = time.monotonic() + limits.total_s
+    waits = iter(limits.waits_s)
+    version = ""
+    while True:
+        had = path.stat().st_size if path.exists() else 0
+        try:
+            with _response(opener, url, had, version, limits) as response:
+                version = _version(response)
+                _receive(response, path, had, limits, deadline)
+            return
+        except _Interrupted as interruption:
+            if path.exists() and path.stat().st_size >= had + _BLOCK_BYTES:
+                waits = iter(limits.waits_s)
+            wait = next(waits, None)
+            if wait is None or time.monotonic() + wait > deadline:
+                raise Refusal("failed", str(interruption)) from interruption
+            time.sleep(wait)
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects, but from https only to https and never to a file or another scheme."""
+
+    max_redirections = 5
+
+    def http_error_302(self, request, response, code, message, headers):  # noqa: D102
+        target = urllib.parse.urljoin(request.full_url, headers.get("Location", ""))
+        downgrade = request.full_url.startswith("https:") and target.startswith("http:")
+        if not _is_web(target) or downgrade:
+            scheme = urllib.parse.urlsplit(target).scheme
+            raise Refusal("rejected", f"The address leads on to {scheme}://, which is refused.")
+        return super().http_error_302(request, response, code, message, headers)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
+
+
+def _is_web(url: str) -> bool:
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def _opener() -> urllib.request.OpenerDirector:
+    """An opener that knows HTTP and nothing else: the usual one opens file:// and ftp:// too."""
+    context = ssl.create_default_context()
+    with contextlib.suppress(ImportError):
+        import certifi
+
+        context.load_verify_locations(certifi.where())
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(context=context),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        _Redirects(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+def _response(opener, url: str, had: int, version: str, limits: Limits):
+    """Asks for a file, or for the rest of it where its beginning is here already."""
+    headers = {"User-Agent": _USER_AGENT, "Accept-Encoding": "identity"}
+    if had and version:
+        # With If-Range a file that has changed meanwhile comes whole instead of as a wrong rest.
+        headers |= {"Range": f"bytes={had}-", "If-Range": version}
+    host = urllib.parse.urlsplit(url).hostname
+    try:
+        request = urllib.request.Request(url, headers=headers)
+        return opener.open(request, timeout=limits.stall_s)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise _http_refusal(error, host) from error
+    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
+        cause = getattr(error, "reason", error)
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            raise Refusal("failed", f"The certificate of {host} is not valid.") from error
+        if isinstance(cause, TimeoutError):
+            raise _Interrupted(f"{host} did not answer within {limits.stall_s:g} s.") from error
+        raise _Interrupted(f"There is no connection to {host}.") from error
+    except ValueError as error:
+        raise Refusal("rejected", "The address is not valid.") from error
+
+
+def _http_refusal(error: urllib.error.HTTPError, host: str) -> Exception:
+    code = error.code
+    if code in (404, 410):
+        return Refusal("gone", f"{host} no longer has the file ({code}).")
+    page = b""
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        page = error.read1(_BLOCK_BYTES)
+    if code == 429 or _BLOCKED_WORDS.search(page):
+        return Refusal("blocked", f"{host} wants no more requests from this address ({code}).")
+    if code == 416 or code == 408 or code >= 500:
+        return _Interrupted(f"{host} is in trouble ({code}).")
+    return Refusal("failed", f"{host} refuses the file ({code}).")
+
+
+def _version(response) -> str:
+    """What identifies this edition of the file to the server; empty where nothing does."""
+    tag = response.headers.get("ETag", "")
+    return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
+
+
+def _receive(response, path: Path, had: int, limits: Limits, deadline: float) -> None:
+    """Writes the body of a response behind what is here, or in its place."""
+    host = urllib.parse.urlsplit(response.url).hostname
+    rest = response.status == 206
+    total = _total_bytes(response, had)
+    if response.headers.get_content_type() == "text/html":
+        page = response.read1(_BLOCK_BYTES)
+        if _BLOCKED_WORDS.search(page):
+            raise Refusal("blocked", f"{host} asks for a proof that we are no robot.")
+        raise Refusal("rejected", "The address gives a web page, not a video.")
+    too_large = f"The file is larger than {limits.size / 1e6:,.0f} MB."
+    if total is not None and total > limits.size:
+        raise Refusal("rejected", too_large)
+    if total is not None and total > shutil.disk_usage(path.parent).free:
+        raise OSError(errno.ENOSPC, "No space left on device")
+    size = had if rest else 0
+    window_ends, window_size = time.monotonic() + limits.stall_s, size
+    with path.open("ab" if rest else "wb") as file:
+        while block := _next_block(response, host):
+            size += len(block)
+            if size > limits.size:
+                raise Refusal("rejected", too_large)
+            file.write(block)
+            now = time.monotonic()
+            if now > deadline:
+                raise _Interrupted(f"{host} is too slow: {size / 1e6:.1f} MB so far.")
+            if now > window_ends:
+                if size - window_size < _SLOWEST_BYTES:
+                    raise _Interrupted(f"{host} stopped sending after {size / 1e6:.1f} MB.")
+                window_ends, window_size = now + limits.stall_s, size
+    if total is not None and size < total:
+        raise _Interrupted(f"{host} broke off after {size / 1e6:.1f} of {total / 1e6:.1f} MB.")
+
+
+def _total_bytes(response, had: int) -> int | None:
+    """Length of the whole file, None where the server does not say."""
+    if response.status == 206:
+        found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
+        if not found or int(found[1]) != had:
+            raise Refusal("failed", "The server sent another part of the file than asked for.")
+        return None if found[2] == "*" else int(found[2])
+    length = response.headers.get("Content-Length", "")
+    return int(length) if length.isdigit() else None
+
+
+def _next_block(response, host: str) -> bytes:
+    try:
+        return response.read1(_BLOCK_BYTES)
+    except (TimeoutError, ConnectionError, ssl.SSLError, http.client.HTTPException) as error:
+        raise _Interrupted(f"{host} stopped sending.") from error
