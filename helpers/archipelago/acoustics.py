@@ -1,0 +1,114 @@
+"""From the lips to the file: room, microphone, noise and level of a recording."""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.fft
+
+from helpers.archipelago.islanders import generator
+from helpers.settings import SAMPLE_RATE
+
+_HUM_HARMONICS = np.arange(1, 9)
+
+
+def record(
+    clean: np.ndarray, microphone: int, room: int, random: np.random.Generator
+) -> np.ndarray:
+    """Records a voice.
+
+    Args:
+        clean: Waveform at the lips, float32 (n,) at 16 kHz.
+        microphone: Seed of the microphone.
+        room: Seed of the room: its reverberation, and the noise in it.
+        random: What differs between recordings: distance, noise, level.
+
+    Returns:
+        Waveform, float32 (n,) within -1..1; -35 to -15 dBFS.
+    """
+    samples = len(clean)
+    response = _room_response(generator("room", room), random)
+    points = scipy.fft.next_fast_len(samples + len(response), real=True)
+    spectrum = scipy.fft.rfft(clean, points) * scipy.fft.rfft(response, points)
+    hertz = np.arange(len(spectrum)) * (SAMPLE_RATE / points)
+    curve = _microphone_curve(generator("micro", microphone), hertz)
+    voice = scipy.fft.irfft(spectrum * curve, points)[:samples]
+    noise = _noise(generator("noise", room), hertz, curve, random, points)[:samples]
+    ratio = np.clip(30 + 9 * random.standard_normal(), 15, 50)
+    noise *= _level(voice) / _level(noise) * 10 ** (-ratio / 20)
+    recorded = voice + noise
+    wanted = 10 ** (random.uniform(-35, -15) / 20)
+    recorded *= wanted / _level(recorded)
+    peak = float(np.abs(recorded).max())
+    if peak > 0.97:
+        recorded *= 0.97 / peak
+    return recorded.astype(np.float32)
+
+
+def _level(waveform: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(waveform)))) + 1e-9
+
+
+def _room_response(room: np.random.Generator, random: np.random.Generator) -> np.ndarray:
+    """Exponentially decaying noise after a direct sound and early reflections."""
+    decay = room.uniform(0.1, 0.5)
+    length = int(SAMPLE_RATE * min(decay, 0.4))
+    times = np.arange(length) / SAMPLE_RATE
+    tail = room.standard_normal(length) * np.exp(-6.9 * times / decay)
+    # Walls and air swallow high frequencies: a running mean darkens the tail.
+    tail = np.convolve(tail, np.ones(4) / 4)[:length] + 0.25 * tail
+    tail[: int(0.004 * SAMPLE_RATE)] = 0
+    for _ in range(5):
+        tail[int(room.uniform(0.002, 0.02) * SAMPLE_RATE)] += room.normal(0, 2.5)
+    tail /= np.sqrt(np.sum(tail**2))
+    direct_to_reverberant = room.uniform(4, 18) + random.normal(0, 1.5)
+    response = tail * 10 ** (-direct_to_reverberant / 20)
+    response[0] += 1
+    return response.astype(np.float32)
+
+
+def _microphone_curve(microphone: np.random.Generator, hertz: np.ndarray) -> np.ndarray:
+    """Smooth random gain over frequency, with the limits of the band."""
+    knots = np.array([50, 150, 400, 1000, 2000, 3500, 5500, 8000])
+    levels = microphone.normal(0, 2.5, len(knots)) + microphone.normal(0, 1.2) * np.arange(8)
+    levels -= levels[2:5].mean()
+    octaves = np.log2(np.maximum(hertz, 20))
+    decibels = np.interp(octaves, np.log2(knots), levels)
+    low = microphone.uniform(40, 120) if microphone.random() < 0.7 else microphone.uniform(120, 300)
+    decibels -= 10 * np.log10(1 + (low / np.maximum(hertz, 5)) ** 4)
+    if microphone.random() < 0.25:
+        high = microphone.uniform(3300, 7500)
+        decibels -= 10 * np.log10(1 + (hertz / high) ** 12)
+    return (10 ** (decibels / 20)).astype(np.float32)
+
+
+def _noise(
+    room: np.random.Generator,
+    hertz: np.ndarray,
+    curve: np.ndarray,
+    random: np.random.Generator,
+    points: int,
+) -> np.ndarray:
+    """Noise of a room: hiss between white and brown, mains hum, distant babble."""
+    slope = room.uniform(0.2, 1.8)
+    hum, babble = room.random() < 0.25, room.random() < 0.2
+    mains = 50 if room.random() < 0.5 else 60
+    shape = (np.maximum(hertz, 30) / 1000) ** (-slope / 2)
+    parts = random.standard_normal((2, len(hertz)), dtype=np.float32)
+    spectrum = (parts[0] + 1j * parts[1]) * shape.astype(np.float32) * (0.3 + 0.7 * curve)
+    noise = scipy.fft.irfft(spectrum, points)
+    noise /= _level(noise)
+    times = np.arange(points) / SAMPLE_RATE
+    if hum:
+        heights = room.uniform(0.05, 1, len(_HUM_HARMONICS)) / _HUM_HARMONICS
+        angles = 2 * np.pi * mains * _HUM_HARMONICS[:, None] * times[: SAMPLE_RATE // 10]
+        one = (heights[:, None] * np.sin(angles + room.uniform(0, 6, (8, 1)))).sum(0)
+        noise += 0.7 * np.resize(one / _level(one), points)
+    if babble:
+        parts = random.standard_normal((2, len(hertz)), dtype=np.float32)
+        shape = 1 / (1 + (hertz / 600) ** 2) * (hertz > 120)
+        voices = scipy.fft.irfft((parts[0] + 1j * parts[1]) * shape.astype(np.float32), points)
+        syllables = np.repeat(random.uniform(0.2, 1.2, points // 2400 + 2), 2400)
+        syllables = np.convolve(syllables, np.ones(1200) / 1200, "same")[:points]
+        voices *= syllables
+        noise += voices / _level(voices)
+    return noise

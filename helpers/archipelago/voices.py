@@ -1,0 +1,207 @@
+"""Voices of the islanders: who speaks is made by signal processing, what is said by espeak-ng.
+
+`persona` maps latents to a voice. The figures are those of the literature on human voices:
+
+- Mean fundamental frequency of about 120 Hz (men) and 205 Hz (women), between-speaker standard
+  deviation of 2 to 3 semitones, and 2 to 4 semitones within an utterance: Traunmüller and Eriksson
+  (1995), "The frequency range of the voice fundamental in the speech of male and female adults";
+  Hillenbrand et al. (1995), J. Acoust. Soc. Am. 97, 3099-3111.
+- With age it falls in women, and rises again in men after about 60; jitter, shimmer, breathiness
+  and tremor grow: Stathopoulos, Huber and Sussman (2011), J. Speech Lang. Hear. Res. 54, 1011-1021.
+- Vocal tracts of about 17 cm (men) and 14.5 cm (women), longer in larger people: Fitch and Giedd
+  (1999), J. Acoust. Soc. Am. 106, 1511-1522; Goldstein (1980), doctoral thesis, MIT.
+- Speech slows down with age by about a sixth from 30 to 80: Jacewicz et al. (2009), Language
+  Variation and Change 21, 233-256.
+- Spread lips raise and rounded lips lower the second and third formants: Fant (1960), Acoustic
+  Theory of Speech Production.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from helpers.archipelago import acoustics, melody, sentences, speech_synthesis, vocal_tract
+from helpers.archipelago.islanders import Islander, generator
+from helpers.settings import SAMPLE_RATE
+
+ACCENTS = tuple(voice for island in sentences.VOICES for voice in island)
+"""The 18 languages and accents in the order of the one-hot part of `voice_parameters`."""
+
+_TRACT = {"F": 14.5, "M": 16.9}
+_PITCH = {"F": 12 * np.log2(2.08), "M": 12 * np.log2(1.20)}
+_PITCH_SPREAD = {"F": 2.0, "M": 2.3}
+# Melodic habits of the islands: lateness of accents in seconds, ending of clauses, range.
+_ISLAND_MELODY = (
+    (0.00, -1.2, 1.0),
+    (0.03, -0.9, 1.1),
+    (0.07, 0.5, 1.05),
+    (-0.02, -1.5, 0.9),
+    (0.02, -0.6, 0.8),
+    (0.05, 0.9, 1.2),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Persona:
+    """A voice: what it says it with.
+
+    Attributes:
+        accent: espeak-ng's name of the language or accent.
+        rate: Speaking rate in words a minute, on espeak-ng's scale.
+        melody: How the pitch moves.
+        tract: Glottis and vocal tract.
+    """
+
+    accent: str
+    rate: float
+    melody: melody.Melody
+    tract: vocal_tract.Tract
+
+
+def persona(islander: Islander) -> Persona:
+    """Returns the voice that an islander's latents make."""
+    sex, age = islander.sex, islander.age
+    breathy, tilted, formants, lively = islander.tone
+    old = max(0.0, age - 45) / 35
+    tract = vocal_tract.Tract(
+        length=_TRACT[sex] * (1 + 0.040 * islander.size + 0.012 * formants),
+        second=0.030 * islander.mouth,
+        third=0.022 * islander.mouth + 0.012 * formants,
+        brightness=1.6 * islander.mouth,
+        tilt=0.9 * tilted - 0.5 * old - (0.4 if sex == "F" else 0.0),
+        first_harmonic=(2.0 if sex == "F" else -0.5) + 1.2 * breathy + 0.8 * old,
+        breathiness=float(
+            np.clip((0.42 if sex == "F" else 0.25) + 0.13 * breathy + 0.28 * old, 0, 1)
+        ),
+        jitter=float(0.005 * np.exp(0.25 * breathy + 0.9 * old)),
+        shimmer=float(0.04 * np.exp(0.25 * breathy + 0.7 * old)),
+    )
+    lateness, ending, span = _ISLAND_MELODY[islander.island]
+    moves = melody.Melody(
+        mean=_PITCH[sex]
+        + _age_drift(sex, age)
+        - 0.5 * islander.size
+        + _PITCH_SPREAD[sex] * islander.pitch,
+        range=float(2.5 * span * np.exp(0.28 * lively)),
+        tremor=0.05 + 0.30 * old**2,
+        creak=float(np.clip(0.2 - 0.12 * islander.pitch, 0, 0.6)),
+        lateness=lateness,
+        ending=ending,
+    )
+    rate = 172 * np.exp(0.11 * islander.tempo) * (1 - 0.0042 * (age - 40))
+    accent = sentences.VOICES[islander.island][islander.language]
+    return Persona(accent, float(np.clip(rate, 100, 260)), moves, tract)
+
+
+def _age_drift(sex: str, age: float) -> float:
+    """Semitones that pitch moves with age, about 0 on average over the adult ages."""
+    if sex == "F":
+        return float(np.interp(age, [18, 45, 60, 80], [0.9, 0.2, -1.1, -1.6]))
+    return float(np.interp(age, [18, 40, 60, 80], [0.3, -0.3, -0.2, 1.6]))
+
+
+PARAMETER_NAMES = (
+    "pitch",
+    "pitch_range",
+    "tremor",
+    "creak",
+    "rate",
+    "tract_length",
+    "second_formant",
+    "third_formant",
+    "brightness",
+    "tilt",
+    "first_harmonic",
+    "breathiness",
+    "jitter",
+    "shimmer",
+    *(f"accent_{accent}" for accent in ACCENTS),
+)
+"""What the numbers of `voice_parameters` are."""
+
+
+def voice_parameters(islander: Islander) -> np.ndarray:
+    """Returns exactly what an islander's voice is made with.
+
+    Returns:
+        float32 (32,), in the order of `PARAMETER_NAMES`: pitch in semitones above 100 Hz, its
+        range and tremor in semitones, rate in words a minute, length in cm, formant shifts, jitter
+        and shimmer relative, gains in dB, then which accent it is.
+    """
+    voice = persona(islander)
+    moves, tract = voice.melody, voice.tract
+    numbers = [
+        moves.mean,
+        moves.range,
+        moves.tremor,
+        moves.creak,
+        voice.rate,
+        tract.length,
+        tract.second,
+        tract.third,
+        tract.brightness,
+        tract.tilt,
+        tract.first_harmonic,
+        tract.breathiness,
+        tract.jitter,
+        tract.shimmer,
+    ]
+    return np.array([*numbers, *(accent == voice.accent for accent in ACCENTS)], np.float32)
+
+
+def studio(islander: Islander, utterance: int, seconds: float = 6.0) -> np.ndarray:
+    """Lets an islander speak without room, microphone and noise.
+
+    Args:
+        islander: Who speaks.
+        utterance: Which utterance, 0 or more: other sentences, another melody.
+        seconds: Length of the recording.
+
+    Returns:
+        Waveform, float32 (n,) at 16 kHz within -1..1; the same in every process.
+
+    Raises:
+        SpeechError: espeak-ng does not load.
+    """
+    random = generator("speech", islander.number, utterance)
+    voice = persona(islander)
+    samples = int(round(seconds * SAMPLE_RATE))
+    lead = random.uniform(0.05, 0.3)
+    words = sentences.text(voice.accent, random, count=2 + int(seconds / 2.5))
+    rate = voice.rate * random.uniform(0.95, 1.05)
+    plain, phonemes = speech_synthesis.synthesise(words, voice.accent, int(round(rate)))
+    plain = np.pad(plain, (int(lead * speech_synthesis.ESPEAK_RATE), 0))
+    phonemes = [dataclasses.replace(sound, start=sound.start + lead) for sound in phonemes]
+    phonemes = [sound for sound in phonemes if sound.start < seconds]
+    hertz, creak = melody.contour(phonemes, seconds + 0.1, voice.melody, random)
+    speech = vocal_tract.speak_as(plain, voice.tract, hertz, creak, random, samples)
+    fade = np.minimum(1, np.arange(samples, 0, -1, dtype=np.float32) / (0.02 * SAMPLE_RATE))
+    speech = speech * fade
+    level = np.sqrt(np.mean(speech**2)) + 1e-9
+    return (speech * min(0.08 / level, 0.95 / np.abs(speech).max())).astype(np.float32)
+
+
+def speak(islander: Islander, utterance: int, seconds: float = 6.0) -> np.ndarray:
+    """Records an islander: a voice in a room, through a microphone, with noise, on some level.
+
+    About half the time it is the islander's habitual microphone, and independently the habitual
+    room; else any other, so that a recording does not give its speaker away.
+
+    Args:
+        islander: Who speaks.
+        utterance: Which utterance, 0 or more.
+        seconds: Length of the recording.
+
+    Returns:
+        Waveform, float32 (n,) at 16 kHz within -1..1; the same in every process.
+
+    Raises:
+        SpeechError: espeak-ng does not load.
+    """
+    random = generator("record", islander.number, utterance)
+    others = random.integers(2**31, size=2)
+    microphone = islander.microphone if random.random() < 0.5 else int(others[0])
+    room = islander.room if random.random() < 0.5 else int(others[1])
+    return acoustics.record(studio(islander, utterance, seconds), microphone, room, random)
