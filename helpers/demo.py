@@ -1,0 +1,390 @@
+"""A voice becomes a face: reconstruction from a file, a recording or a bundled voice.
+
+Heavy libraries are imported on first use and the released models are loaded once, so that the
+first face takes seconds and every further one a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import base64
+import csv
+import dataclasses
+import functools
+import io
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from helpers import media
+from helpers.settings import SAMPLE_RATE, SPEECH_SECONDS
+
+if TYPE_CHECKING:
+    import keras
+
+FACE_SIZE = 256
+"""Side of a reconstructed face in pixels, enlarged from the decoder's 128."""
+FIELDS = ("file", "status", "reason", "seconds", "face", "apparent_sex", "apparent_age")
+"""Columns of results.csv."""
+BUNDLED_VOICES = {}
+"""Voices to try without a file: test islanders, which no network was trained on."""
+# Where MTCNN's box lies in an aligned face, as shares of its side: x, y, width, height. Alignment
+# puts every face in the same place, so that detecting it again would only cost time.
+_FACE_BOX = (0.22, 0.12, 0.56, 0.76)
+_SEARCH_SECONDS = 30.0
+"""How far into a recording speech is looked for."""
+_RECORD = """
+(async () => {
+  try {
+    const stream = await navigator.mediaDevices.getUserMedia({audio: true});
+    const recorder = new MediaRecorder(stream);
+    const parts = [];
+    recorder.ondataavailable = event => parts.push(event.data);
+    const stopped = new Promise(resolve => { recorder.onstop = resolve; });
+    recorder.start();
+    await new Promise(resolve => setTimeout(resolve, SECONDS * 1000));
+    recorder.stop();
+    await stopped;
+    stream.getTracks().forEach(track => track.stop());
+    const reader = new FileReader();
+    const read = new Promise(resolve => { reader.onloadend = resolve; });
+    reader.readAsDataURL(new Blob(parts));
+    await read;
+    return reader.result;
+  } catch (error) {
+    return 'error: ' + error.message;
+  }
+})()
+"""
+
+
+class UnusableVoice(ValueError):  # noqa: N818
+    """A recording from which no face can be made.
+
+    Attributes:
+        reason: One plain sentence.
+        status: `rejected` (it can be read, but there is no usable voice) or `failed`.
+    """
+
+    def __init__(self, reason: str, status: str = "rejected") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+
+
+@dataclasses.dataclass(frozen=True)
+class Reconstruction:
+    """A face made from a voice.
+
+    Attributes:
+        face: uint8 (256, 256, 3) RGB with a small mark that says it was generated.
+        feature: Face feature predicted from the voice, float32 (d,).
+        waveform: What the encoder heard, float32 (96000,), 16 kHz, 6 s.
+        apparent_sex: `F` or `M`: how the face looks to a linear model, not a fact about anyone.
+        apparent_age: Years, likewise.
+        seconds: Time it took.
+    """
+
+    face: np.ndarray
+    feature: np.ndarray
+    waveform: np.ndarray
+    apparent_sex: str
+    apparent_age: float
+    seconds: float
+
+    @property
+    def spectrogram(self) -> np.ndarray:
+        """Compressed real and imaginary parts, float32 (598, 257, 2)."""
+        from helpers.spectrogram import spectrogram_numpy
+
+        return spectrogram_numpy(self.waveform)
+
+
+def reconstruct(
+    audio: Path | str | bytes | np.ndarray,
+    encoder: keras.Model | None = None,
+    decoder: keras.Model | None = None,
+) -> Reconstruction:
+    """Makes a face from a voice.
+
+    Args:
+        audio: An audio or video file, its content as bytes, or a waveform at 16 kHz: float from -1
+            to 1 or int16, (samples,).
+        encoder: Waveform -> feature; None takes the released one.
+        decoder: Feature -> face; None takes the released one.
+
+    Returns:
+        The face and what led to it.
+
+    Raises:
+        UnusableVoice: The file is missing or unreadable, or there is no voice in it.
+    """
+    started = time.perf_counter()
+    waveform = hear(audio)
+    feature = predict(encoder or released_models()[0], waveform[None])[0]
+    decoded = faces_of(feature[None], decoder)[0]
+    sex, age = _apparent(decoded)
+    return Reconstruction(
+        face=_mark(enlarge(decoded)),
+        feature=feature,
+        waveform=waveform,
+        apparent_sex=sex,
+        apparent_age=age,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def reconstruct_files(
+    paths: Iterable[Path | str],
+    out: Path | str,
+    encoder: keras.Model | None = None,
+    decoder: keras.Model | None = None,
+) -> list[dict]:
+    """Makes a face from each file and writes `results.csv` beside the faces.
+
+    A file that cannot be used becomes a row with a reason, and the rest goes on.
+
+    Args:
+        paths: Audio or video files.
+        out: Folder for one PNG per file and results.csv; made when it is not there.
+        encoder: As in `reconstruct`.
+        decoder: As in `reconstruct`.
+
+    Returns:
+        One dict per file with the keys of `FIELDS`.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    rows: list[dict] = []
+    taken: set[str] = set()
+    for path in map(Path, paths):
+        started = time.perf_counter()
+        row = dict.fromkeys(FIELDS, "") | {"file": str(path)}
+        try:
+            made = reconstruct(path, encoder, decoder)
+            name = _free_name(path.stem, taken)
+            (out / name).write_bytes(png(made.face))
+            row |= {
+                "status": "ok",
+                "face": name,
+                "apparent_sex": made.apparent_sex,
+                "apparent_age": made.apparent_age,
+            }
+        except UnusableVoice as error:
+            row |= {"status": error.status, "reason": error.reason}
+        except Exception as error:  # one file never stops the others
+            row |= {"status": "failed", "reason": f"{type(error).__name__}: {error}"}
+        row["seconds"] = round(time.perf_counter() - started, 3)
+        rows.append(row)
+    _write_csv(rows, out / "results.csv")
+    return rows
+
+
+def hear(audio: Path | str | bytes | np.ndarray) -> np.ndarray:
+    """Reads a voice: what the encoder will hear.
+
+    Silence at the beginning is skipped; a voice shorter than 6 s is repeated.
+
+    Args:
+        audio: As in `reconstruct`.
+
+    Returns:
+        float32 (96000,).
+
+    Raises:
+        UnusableVoice: With a plain reason.
+    """
+    from helpers import spectrogram
+
+    waveform = _waveform(audio) if isinstance(audio, np.ndarray) else _decoded(audio)
+    if not np.isfinite(waveform).all():
+        raise UnusableVoice("The sound holds values that are not numbers.")
+    peak = np.abs(waveform).max(initial=0)
+    if spectrogram.decibels(peak) < spectrogram.SILENCE_DBFS:
+        raise UnusableVoice("There is only silence.")
+    first = int(np.argmax(np.abs(waveform) > peak / 100))
+    waveform = waveform[max(0, min(first - SAMPLE_RATE // 10, len(waveform) - 1)) :]
+    waveform = waveform[: int(SPEECH_SECONDS * SAMPLE_RATE)]
+    sound = spectrogram.seconds_of_sound(waveform)
+    shortest = spectrogram.SHORTEST_SOUND_SECONDS
+    if sound < shortest:
+        raise UnusableVoice(f"Only {sound:.1f} s of sound; {shortest} s are needed.")
+    return spectrogram.six_seconds(waveform).astype(np.float32)
+
+
+@functools.cache
+def released_models() -> tuple[keras.Model, keras.Model]:
+    """Loads the released voice encoder and face decoder, once."""
+    from helpers import face_decoder, voice_encoder
+
+    return voice_encoder.released(), face_decoder.released()
+
+
+def predict(model: keras.Model, inputs: np.ndarray, batch: int = 16) -> np.ndarray:
+    """Applies a model in small batches; without the start-up time of `model.predict`.
+
+    Args:
+        model: A Keras model with one input and one output.
+        inputs: Array (n, ...).
+        batch: Rows at a time.
+
+    Returns:
+        float32 (n, ...).
+    """
+    import keras
+
+    parts = [
+        keras.ops.convert_to_numpy(model(inputs[start : start + batch], training=False))
+        for start in range(0, len(inputs), batch)
+    ]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def faces_of(features: np.ndarray, decoder: keras.Model | None = None) -> np.ndarray:
+    """Decodes features, (n, d), to faces, uint8 (n, 128, 128, 3) RGB, without a mark."""
+    faces = predict(decoder or released_models()[1], features)
+    return np.round(255 * np.clip(faces, 0, 1)).astype(np.uint8)
+
+
+def enlarge(face: np.ndarray, size: int = FACE_SIZE) -> np.ndarray:
+    """Enlarges a square uint8 RGB face to `size` pixels a side."""
+    import cv2
+
+    return cv2.resize(face, (size, size), interpolation=cv2.INTER_CUBIC)
+
+
+def png(image: np.ndarray) -> bytes:
+    """Encodes a uint8 (height, width, 3) RGB image as PNG."""
+    import cv2
+
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+def upload() -> bytes:
+    """Asks for a sound file in Colab and returns its content.
+
+    Raises:
+        ValueError: Not in Colab, or nothing was chosen.
+    """
+    from helpers import session
+
+    if not session.in_colab():
+        raise ValueError("Uploading works in Colab. Here, give the path of a file instead.")
+    files = session.upload_files()
+    if not files:
+        raise ValueError("No file was chosen. Run the cell again and choose a sound file.")
+    return next(iter(files.values()))
+
+
+def record(seconds: float = SPEECH_SECONDS) -> np.ndarray:
+    """Records from the microphone of the browser in Colab.
+
+    Args:
+        seconds: Length of the recording, 1 to 60.
+
+    Returns:
+        float32 (samples,), 16 kHz, -1 to 1.
+
+    Raises:
+        ValueError: Not in Colab, a length that is not valid, or no microphone.
+    """
+    from helpers import session
+
+    if not 1 <= seconds <= 60:
+        raise ValueError(f"seconds={seconds!r} is not valid: record 1 to 60 seconds.")
+    if not session.in_colab():
+        raise ValueError("Recording works in Colab. Here, give the path of a file instead.")
+    answer = session.evaluate_javascript(_RECORD.replace("SECONDS", str(float(seconds))))
+    kind, _, content = str(answer).partition("base64,")
+    if not kind.startswith("data:"):
+        raise ValueError(
+            f"The browser did not record ({answer}). Allow the microphone for this page and run "
+            "the cell again."
+        )
+    try:
+        return media.read_audio(base64.b64decode(content))
+    except media.MediaError as error:
+        raise ValueError(f"The recording cannot be read: {error.reason}") from error
+
+
+def bundled_voice(name: str) -> np.ndarray:
+    """Renders the voice of a test islander.
+
+    Args:
+        name: One of `BUNDLED_VOICES`.
+
+    Returns:
+        float32 (96000,), 16 kHz, -1 to 1.
+
+    Raises:
+        ValueError: There is no such voice; the message names those there are.
+    """
+    from helpers.archipelago import voices
+    from helpers.archipelago.islanders import islander
+
+    if name not in BUNDLED_VOICES:
+        raise ValueError(f"There is no voice {name!r}. Choose one of: {', '.join(BUNDLED_VOICES)}.")
+    return voices.speak(islander(BUNDLED_VOICES[name]), 0)
+
+
+def _waveform(samples: np.ndarray) -> np.ndarray:
+    if samples.ndim != 1 or not len(samples):
+        raise UnusableVoice(f"A waveform has the shape (samples,), not {samples.shape}.")
+    if samples.dtype == np.int16:
+        return media.from_int16(samples)
+    if not np.issubdtype(samples.dtype, np.floating):
+        raise UnusableVoice(f"A waveform is float or int16, not {samples.dtype}.")
+    peak = np.nanmax(np.abs(samples))
+    if peak > 2:
+        raise UnusableVoice(f"A waveform lies between -1 and 1; this one reaches {peak:.4g}.")
+    return samples.astype(np.float32)
+
+
+def _decoded(audio: Path | str | bytes) -> np.ndarray:
+    if not isinstance(audio, bytes):
+        path = Path(audio)
+        if path.is_dir():
+            raise UnusableVoice("It is a folder, not a sound file.")
+        if not path.exists():
+            raise UnusableVoice("There is no such file.", "failed")
+    try:
+        return media.read_audio(audio, seconds=_SEARCH_SECONDS)
+    except media.MediaError as error:
+        raise UnusableVoice(error.reason) from error
+
+
+def _apparent(decoded: np.ndarray) -> tuple[str, float]:
+    """Reads how a decoded face looks."""
+    from helpers import face_features
+
+    reader = face_features.released_attribute_reader()
+    box = [FACE_SIZE * share for share in _FACE_BOX]
+    feature = face_features.describe(enlarge(decoded), box)[None]
+    return "FM"[int(reader.sex(feature)[0] > 0.5)], round(float(reader.age(feature)[0]), 1)
+
+
+def _mark(face: np.ndarray) -> np.ndarray:
+    from helpers.plots import faces
+
+    return faces.mark_generated(face)
+
+
+def _free_name(stem: str, taken: set[str]) -> str:
+    """Returns a file name that no other file of this run has, also where case does not count."""
+    name, number = stem, 1
+    while name.casefold() in taken:
+        number += 1
+        name = f"{stem}-{number}"
+    taken.add(name.casefold())
+    return f"{name}.png"
+
+
+def _write_csv(rows: list[dict], path: Path) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, FIELDS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    # A file's name may hold bytes that are no text; they should not cost the whole table.
+    path.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))

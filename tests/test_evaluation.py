@@ -1,0 +1,284 @@
+"""Evaluation: measures on synthetic pairs, oracles, few people, and the corpus of a run."""
+
+import json
+import types
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from helpers import evaluation, face_crop, face_features, media, oracles
+from helpers import measures as m
+from helpers.archipelago.islanders import islander
+
+SIZE = 128
+
+
+def _mix(inputs, seed):
+    """A smooth random function from inputs to features."""
+    random = np.random.default_rng(seed)
+    first = random.standard_normal((inputs.shape[1], 64)) / np.sqrt(inputs.shape[1])
+    return np.tanh(inputs @ first) @ random.standard_normal((64, SIZE)) / 8
+
+
+def _face_features(numbers):
+    """Faces that depend on the shared latents and on much else."""
+    latents = np.stack([oracles.shared_latents(number) for number in numbers])
+    own = np.stack([np.random.default_rng(n).standard_normal(SIZE) for n in numbers])
+    return (0.1 * (_mix(latents, 1) + 0.5 * own)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def training():
+    numbers = np.arange(1500)
+    people = [islander(int(number)) for number in numbers]
+    return oracles.TrainingIslanders(
+        numbers,
+        _face_features(numbers),
+        np.array([person.sex for person in people]),
+        np.array([person.age for person in people], np.float32),
+    )
+
+
+@pytest.fixture(scope="module")
+def reader(training):
+    return face_features.AttributeReader.fit(training.features, training.sex, training.age)
+
+
+def _measured(numbers, predicted=None, reconstructed=None):
+    people = [islander(number) for number in numbers]
+    features = _face_features(numbers)
+    return m.Measured(
+        [f"islander-{number}" for number in numbers],
+        np.array([person.sex for person in people]),
+        np.array([person.age for person in people]),
+        features if predicted is None else predicted,
+        features,
+        features if reconstructed is None else reconstructed,
+    )
+
+
+TEST_NUMBERS = range(1_000_000, 1_000_300)
+
+
+def test_the_latent_oracle_beats_those_who_know_less(training, reader):
+    latent = oracles.oracle_features("latent", TEST_NUMBERS, training)
+    result = m.assess(_measured(TEST_NUMBERS), training.centre, reader, 40, {"latent": latent})
+    oracle, sex = result["oracles"]["latent"], result["oracles"]["sex"]
+    demographic = result["oracles"]["demographic"]
+    for gallery in m.GALLERIES:
+        found = oracle[gallery]
+        assert found["interval"]["10"][0] > found["chance"]["10"], gallery
+    assert demographic["unmatched"]["recall"]["10"] > 2 * sex["unmatched"]["recall"]["10"]
+    assert oracle["unmatched"]["recall"]["10"] > demographic["unmatched"]["recall"]["10"]
+    assert sex["unmatched"]["recall"]["10"] == pytest.approx(2 * 10 / 300, rel=0.05)
+    assert sex["sex_matched"]["recall"] == sex["sex_matched"]["chance"]
+    assert (
+        demographic["sex_and_age_matched"]["recall"] == demographic["sex_and_age_matched"]["chance"]
+    )
+
+
+def test_perfect_features_reach_everything_and_the_report_is_json(training, reader):
+    result = m.assess(_measured(TEST_NUMBERS), training.centre, reader, 40)
+    assert all(result["retrieval"][g]["recall"]["1"] == 1 for g in m.GALLERIES)
+    assert result["faces_found"] == 1
+    assert result["chance"]["10"] == round(10 / 300, 5)
+    assert result["similarity"]["cosine"]["true"] == [1.0, 0.0]
+    assert result["skipped"] == []
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_the_voice_oracle_uses_the_parameters_of_the_voice(training, monkeypatch):
+    def parameters(number):  # what a voice gives away: all shared latents but the island, noisily
+        noise = np.random.default_rng(number + 7).standard_normal(5)
+        return (oracles.shared_latents(number)[:5] + 0.3 * noise).astype(np.float32)
+
+    monkeypatch.setattr(oracles, "voice_parameters", parameters)
+    voice = oracles.oracle_features("voice", TEST_NUMBERS, training)
+    latent = oracles.oracle_features("latent", TEST_NUMBERS, training)
+    result = m.assess(
+        _measured(TEST_NUMBERS), training.centre, None, 40, {"voice": voice, "latent": latent}
+    )
+    recall = {k: v["unmatched"]["recall"]["10"] for k, v in result["oracles"].items()}
+    assert result["oracles"]["voice"]["unmatched"]["interval"]["10"][0] > result["chance"]["10"]
+    assert recall["latent"] > recall["voice"]
+
+
+def test_apparent_sex_by_hand():
+    result = m.apparent_sex(np.array(list("FFFM")), np.array([0.1, 0.2, 0.9, 0.8]))
+    assert result["confusion"] == [[2, 1], [0, 1]]
+    assert result["balanced_accuracy"] == pytest.approx((2 / 3 + 1) / 2, abs=1e-4)
+    assert result["constant_guess"] == 0.5
+
+
+def test_apparent_age_by_hand():
+    result = m.apparent_age(np.array([20.0, 40, 60]), np.array([25.0, 40, 50]), usual_age=40)
+    assert result["mean_absolute_error"] == 5
+    assert result["constant_guess"] == pytest.approx(40 / 3, abs=0.01)
+    assert result["correlation"] > 0.98
+
+
+def test_faces_that_are_no_faces_are_counted_and_left_out(training, reader):
+    reconstructed = _face_features(TEST_NUMBERS)
+    reconstructed[::3] = np.nan
+    result = m.assess(_measured(TEST_NUMBERS, None, reconstructed), training.centre, reader, 40)
+    assert result["faces_found"] == pytest.approx(2 / 3, abs=1e-3)
+    assert result["apparent"]["sex"]["count"] == 200
+
+
+def test_decades():
+    assert m.decades(np.array([18, 20, 29.9, np.nan])).tolist() == ["10s", "20s", "20s", ""]
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 7])
+def test_few_people_give_fewer_measures_and_a_sentence(count, training, reader):
+    numbers = range(1_000_000, 1_000_000 + count)
+    result = m.assess(_measured(numbers), training.centre, reader, 40)
+    assert ("unmatched" in result["retrieval"]) == (count >= 5)
+    assert ("similarity" in result) == (count >= 2)
+    if count < 5:
+        assert any(f"at least 5 people, here are {count}" in line for line in result["skipped"])
+    assert m.format_report(result)
+
+
+def test_people_of_unknown_sex_and_age_are_measured_without_them(training, reader):
+    measured = _measured(range(1_000_000, 1_000_010))
+    nobody = m.Measured(
+        measured.identities,
+        np.full(10, ""),
+        np.full(10, np.nan),
+        measured.predicted,
+        measured.features,
+        measured.reconstructed,
+    )
+    result = m.assess(nobody, training.centre, reader, None)
+    assert list(result["retrieval"]) == ["unmatched"]
+    assert result["oracles"] == {} and result["apparent"] == {}
+    assert any("sex matched" in line for line in result["skipped"])
+
+
+def test_the_report_names_gallery_chance_interval_and_oracles(training, reader):
+    latent = oracles.oracle_features("latent", TEST_NUMBERS, training)
+    text = m.format_report(
+        m.assess(_measured(TEST_NUMBERS), training.centre, reader, 40, {"latent": latent})
+    )
+    for part in ("300 faces of 300 people", "chance", "95 % interval", "latent oracle", "knows"):
+        assert part in text
+    assert "sex and age matched" in text and "constant guess" in text
+
+
+def test_missing_released_features_say_what_to_do(tmp_path):
+    with pytest.raises(FileNotFoundError, match="islander_features.parquet is missing"):
+        oracles.training_islanders(tmp_path / "islander_features.parquet")
+
+
+def test_only_training_rows_of_the_released_features_are_used(tmp_path):
+    path = tmp_path / "islander_features.parquet"
+    features = np.arange(8, dtype=np.float32).reshape(4, 2)
+    columns = {"number": [0, 9, 1, 2], "feature": list(features), "sex": list("FMFM")}
+    columns |= {"age": [20.0, 30, 40, 50], "split": ["train", "validation", "train", "train"]}
+    pq.write_table(pa.table(columns), path)
+    known = oracles.training_islanders(path)
+    assert known.numbers.tolist() == [0, 1, 2]
+    assert known.features.tolist() == features[[0, 2, 3]].tolist()
+    assert known.centre.tolist() == features[[0, 2, 3]].mean(0).tolist()
+
+
+def test_wrong_arguments_are_refused_at_once():
+    with pytest.raises(ValueError, match="gallery=1"):
+        evaluation.evaluate_released(1)
+    with pytest.raises(ValueError, match="first_islander=-1"):
+        evaluation.evaluate_released(10, -1)
+
+
+class _Tables:
+    """Stands in for the workspace: tables that are there already."""
+
+    def __init__(self, **tables):
+        self.tables = tables
+
+    def require(self, name):
+        return types.SimpleNamespace(rows=lambda columns: iter(self.tables[name]))
+
+
+def _run_on(people, corpus="my_videos", weights="released", split="test"):
+    """A session whose tables hold two frames and one voice for each of some people."""
+    crop = face_crop.to_jpeg(np.full((224, 224, 3), 128, np.uint8))
+    faces, speech, manifest = [], [], []
+    features = _face_features(range(people)) if people else []
+    for number in range(people):
+        known = {"clip_id": f"c{number}", "speaker_id": f"p{number}", "split": split}
+        for frontality, shift in ((0.2, 1.0), (0.9, 0.0)):
+            faces.append(
+                {
+                    **known,
+                    "status": "ok",
+                    "frontality": frontality,
+                    "feature": (features[number] + shift).tolist(),
+                    "crop": crop,
+                }
+            )
+        sound = media.to_int16(np.full(96000, number / 1000, np.float32)).tobytes()
+        speech.append({**known, "status": "ok", "waveform": sound})
+        manifest.append(types.SimpleNamespace(**known, sex="FM"[number % 2], age="30"))
+    nothing = {"speaker_id": "x", "split": split, "status": "rejected", "frontality": None}
+    faces.append({**nothing, "clip_id": "no-face", "feature": None, "crop": None})
+    return types.SimpleNamespace(
+        workspace=_Tables(faces=faces, speech=speech),
+        manifest=types.SimpleNamespace(rows=manifest),
+        settings=types.SimpleNamespace(corpus=corpus, weights=weights),
+    )
+
+
+def _encoder(waveforms, training=False):
+    numbers = np.round(waveforms[:, 0] * 1000).astype(int)
+    return _face_features(numbers) if len(numbers) else np.zeros((0, SIZE), np.float32)
+
+
+def _decoder(features, training=False):
+    return np.clip(
+        np.zeros((len(features), 128, 128, 3), np.float32) + features[:, :1, None, None], 0, 1
+    )
+
+
+@pytest.fixture
+def without_detector(monkeypatch):
+    monkeypatch.setattr(face_crop, "faces_in", lambda images: [None] * len(images))
+
+
+def test_pairs_take_the_most_frontal_face_of_each_clip():
+    pairs = evaluation.read_pairs(_run_on(6), _encoder, _decoder)
+    assert [pair.clip_id for pair in pairs] == [f"c{n}" for n in range(6)]
+    for number, pair in enumerate(pairs):
+        assert pair.feature == pytest.approx(_face_features([number])[0], abs=1e-6)
+        assert pair.predicted == pytest.approx(pair.feature, abs=1e-6)
+        assert pair.face.shape == (128, 128, 3) and pair.crop.shape == (224, 224, 3)
+        assert (pair.sex, pair.age) == ("FM"[number % 2], 30)
+
+
+def test_a_corpus_is_measured_with_perfect_recall_for_perfect_features(without_detector):
+    result = evaluation.evaluate_tables(_run_on(12), _encoder, _decoder)
+    assert result["retrieval"]["unmatched"]["recall"]["1"] == 1
+    assert result["gallery"] == 12 and result["faces_found"] == 0
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_a_corpus_of_ones_own_without_test_rows_is_measured_whole(without_detector):
+    result = evaluation.evaluate_tables(_run_on(7, split="train"), _encoder, _decoder)
+    assert result["gallery"] == 7
+    assert any("all are measured" in note for note in result["notes"])
+
+
+def test_rows_that_were_trained_on_are_never_measured(without_detector):
+    session = _run_on(7, weights="trained", split="train")
+    result = evaluation.evaluate_tables(session, _encoder, _decoder)
+    assert result["gallery"] == 0
+    assert "no pair" in evaluation.format_report(result)
+
+
+@pytest.mark.parametrize("people", [0, 1, 2])
+def test_a_tiny_corpus_never_crashes(people, without_detector):
+    result = evaluation.evaluate_tables(_run_on(people), _encoder, _decoder)
+    assert result["skipped"]
+    assert evaluation.format_report(result)
