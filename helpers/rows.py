@@ -1,0 +1,218 @@
+"""One row of a manifest: its columns, and what they must not say."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from helpers.settings import FIRST_TEST_ISLANDER
+
+SOURCES = ("archipelago", "youtube", "https", "file")
+SPLITS = ("train", "validation", "test")
+FAULTS = ("no_face", "no_sound", "truncated", "gone", "silent")
+"""What can be broken on purpose in a clip of the Archipelago."""
+_SHOWN_PROBLEMS = 5
+
+
+class ManifestError(ValueError):
+    """A manifest is refused; the message names line and column."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One clip that should be fetched.
+
+    Attributes:
+        clip_id: Names the clip; up to 100 letters, digits, `_`, `.`, `-`.
+        corpus: Name of the corpus.
+        source: Where it comes from: `archipelago`, `youtube`, `https` or `file`.
+        locator: What is asked for there: `NUMBER/CLIP` with an optional `/FAULT`, an eleven-letter
+            video id, an address, or a path.
+        start_s: Where the clip begins, in seconds.
+        end_s: Where it ends, in seconds; None means the end of the source.
+        face_x: Where the speaker's face is, 0 (left) to 1 (right); None where unknown.
+        face_y: 0 (top) to 1 (bottom); None where unknown.
+        speaker_id: Who speaks; same characters as `clip_id`.
+        split: `train`, `validation` or `test`: the same in all rows of a speaker.
+        sex: `F`, `M` or empty.
+        age: Years, or None.
+        group: Any group that results should be told apart by, or empty.
+        language: Language or accent, or empty.
+    """
+
+    clip_id: str
+    corpus: str
+    source: str
+    locator: str
+    start_s: float
+    end_s: float | None
+    face_x: float | None
+    face_y: float | None
+    speaker_id: str
+    split: str
+    sex: str = ""
+    age: float | None = None
+    group: str = ""
+    language: str = ""
+
+
+COLUMNS = tuple(field.name for field in dataclasses.fields(Row))
+REQUIRED = tuple(
+    field.name for field in dataclasses.fields(Row) if field.default is dataclasses.MISSING
+)
+
+
+def check_names(names: list[str], file: str) -> None:
+    """Checks the line of column names.
+
+    Args:
+        names: The names.
+        file: Name of the manifest, for the message.
+
+    Raises:
+        ManifestError: A column is missing, there twice or misspelt.
+    """
+    for name in REQUIRED:
+        if name not in names:
+            raise ManifestError(
+                f"{file}, line 1: the column {name} is missing; needed: {', '.join(REQUIRED)}."
+            )
+    for name in names:
+        if names.count(name) > 1:
+            raise ManifestError(f"{file}, line 1, column {name}: it is there twice.")
+        near = difflib.get_close_matches(name.lower(), set(COLUMNS) - set(names), 1)
+        if name not in COLUMNS and near:
+            raise ManifestError(f"{file}, line 1, column {name}: did you mean {near[0]}?")
+
+
+def validate(
+    rows: Sequence[Row | Mapping[str, object]], name: str, lines: Sequence[int] | None = None
+) -> list[Row]:
+    """Checks rows, one by one and all together.
+
+    Args:
+        rows: `Row` objects, or mappings from column to value or text.
+        name: Of the manifest, for the message.
+        lines: The line that each row comes from; None counts from 2, below the column names.
+
+    Returns:
+        The rows with numbers as numbers.
+
+    Raises:
+        ManifestError: Names line, column and cause of the first few problems.
+    """
+    lines = range(2, len(rows) + 2) if lines is None else lines
+    problems: list[str] = []
+    checked: list[Row] = []
+    seen: dict[str, int] = {}
+    splits: dict[str, tuple[str, int]] = {}
+    for line, raw in zip(lines, rows, strict=True):
+        values = dataclasses.asdict(raw) if isinstance(raw, Row) else dict(raw)
+        found = list(_problems(values))
+        clip, speaker, split = (str(values.get(n, "")) for n in ("clip_id", "speaker_id", "split"))
+        if seen.setdefault(clip, line) != line:
+            found.append(("clip_id", f"{clip!r} is there already in line {seen[clip]}"))
+        first, first_line = splits.setdefault(speaker, (split, line))
+        if first != split:
+            where = f"speaker {speaker!r} is in {first!r} in line {first_line}"
+            found.append(("split", f"{where}, here in {split!r}; a speaker has one split"))
+        problems += [f"{name}, line {line}, column {column}: {text}." for column, text in found]
+        if not found:
+            checked.append(_row(values))
+    if not rows:
+        problems.append(f"{name}, line 2: there are no rows.")
+    if problems:
+        more = len(problems) - _SHOWN_PROBLEMS
+        tail = [f"... and {more} more."] if more > 0 else []
+        raise ManifestError("\n".join([*problems[:_SHOWN_PROBLEMS], *tail]))
+    return checked
+
+
+def _problems(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yields (column, what is wrong) for one row."""
+    for column in REQUIRED:
+        if column not in values:
+            yield column, "it is missing"
+            return
+    for column in ("clip_id", "speaker_id", "corpus"):
+        if text := _bad_identifier(str(values[column])):
+            yield column, text
+    for column, choices in (("source", SOURCES), ("split", SPLITS)):
+        if values[column] not in choices:
+            yield column, f"{values[column]!r} is not one of {', '.join(choices)}"
+    if str(values.get("sex") or "").upper() not in ("", "F", "M"):
+        yield "sex", f"{values['sex']!r} is not F, M or empty"
+    yield from _bad_locator(values)
+    yield from _bad_times(values)
+    for column, most in (("face_x", 1), ("face_y", 1), ("age", 130)):
+        number = _number(values.get(column))
+        if number is not None and not 0 <= number <= most:
+            yield column, f"{values[column]!r} is not a number from 0 to {most}"
+    if (_number(values["face_x"]) is None) != (_number(values["face_y"]) is None):
+        yield "face_y", "give face_x and face_y both or neither"
+
+
+def _bad_identifier(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", text):
+        return f"{text[:120]!r} should be 1 to 100 of the characters A-Z a-z 0-9 _ . -"
+    if ".." in text or text[0] in ".-":
+        return f"{text!r} should not contain '..' or begin with '.' or '-'"
+    return ""
+
+
+_LOCATORS: dict[str, tuple[Callable[[str], object], str]] = {
+    "archipelago": (
+        re.compile(rf"\d{{1,9}}/\d{{1,4}}(/({'|'.join(FAULTS)}))?").fullmatch,
+        f"NUMBER/CLIP or NUMBER/CLIP/FAULT with a fault of {', '.join(FAULTS)}",
+    ),
+    "youtube": (re.compile(r"[A-Za-z0-9_-]{11}").fullmatch, "a video id of eleven characters"),
+    "https": (
+        re.compile(r"(https://|http://(127\.0\.0\.1|localhost)[:/])[!-~]+").fullmatch,
+        "an address that begins with https://",
+    ),
+    "file": (str.isprintable, "a path without control characters"),
+}
+
+
+def _bad_locator(values: Mapping[str, object]) -> Iterable[tuple[str, str]]:
+    locator, source = str(values["locator"] or ""), str(values["source"])
+    accepts, wanted = _LOCATORS.get(source, (str, ""))
+    if not locator or not accepts(locator):
+        yield "locator", f"{locator!r} is not {wanted or 'there'}"
+    elif source == "archipelago":
+        testing = int(locator.split("/")[0]) >= FIRST_TEST_ISLANDER
+        if testing != (values["split"] == "test"):
+            limit = f"{FIRST_TEST_ISLANDER:,}"
+            yield "split", f"islanders from {limit} on are in 'test', and no others"
+
+
+def _bad_times(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    start, end = _number(values["start_s"]), _number(values["end_s"])
+    for column, number in (("start_s", start), ("end_s", end)):
+        if number is not None and not 0 <= number < math.inf:
+            yield column, f"{values[column]!r} is not a time in seconds"
+            return
+    if end is not None and end <= (start or 0.0):
+        yield "end_s", f"the clip ends at {end:g} s, not after its start at {start or 0.0:g} s"
+
+
+def _number(value: object) -> float | None:
+    """Returns a number; None for nothing, NaN for anything that is not a number."""
+    if value is None or value == "":
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _row(values: Mapping[str, object]) -> Row:
+    known = {name: values[name] for name in COLUMNS if name in values}
+    for name in ("start_s", "end_s", "face_x", "face_y", "age"):
+        known[name] = _number(known.get(name))
+    known["start_s"] = known["start_s"] or 0.0
+    known["sex"] = str(known.get("sex") or "").upper()
+    return Row(**known)

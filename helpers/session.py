@@ -1,0 +1,256 @@
+"""Where a notebook runs: Colab or not, Drive, device, folders; and what it costs.
+
+Nothing but this room knows of `google.colab`, and only inside functions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import importlib.metadata
+import inspect
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from helpers import workers
+from helpers.packages import install_missing, missing_packages
+from helpers.settings import Settings
+from helpers.workers import parallel_map, worker_count
+
+if TYPE_CHECKING:
+    from helpers.manifests import Manifest
+    from helpers.tables import Workspace
+
+__all__ = [
+    "Session",
+    "default_workspace",
+    "evaluate_javascript",
+    "in_colab",
+    "install_missing",
+    "ledger_file",
+    "missing_packages",
+    "parallel_map",
+    "peak_rss_mb",
+    "show_source",
+    "start",
+    "upload_files",
+    "worker_count",
+]
+
+HOME = Path(__file__).resolve().parents[1]
+"""Folder of the series: the one with `notebooks` and `helpers`."""
+DRIVE_MOUNT = Path("/content/drive")
+"""Where Colab mounts Google Drive."""
+DRIVE_FOLDER = "MyDrive/speech2face"
+"""Folder of tables and checkpoints on Drive."""
+_SHOWN_VERSIONS = ("tensorflow", "keras", "numpy", "librosa", "av")
+
+
+@dataclasses.dataclass
+class Session:
+    """One run of one notebook. Get it from `start`.
+
+    Attributes:
+        notebook: Name of the notebook, such as `01_download`.
+        settings: Settings of the run.
+        workspace: Tables and checkpoints.
+        manifest: Rows of the corpus.
+        in_colab: Whether it runs on Colab.
+        device: `CPU`, or the name of the GPU.
+        started: When, in seconds of `time.monotonic`.
+    """
+
+    notebook: str
+    settings: Settings
+    workspace: Workspace
+    manifest: Manifest
+    in_colab: bool
+    device: str
+    started: float
+
+    def finish(self, metrics: Mapping[str, object] | None = None) -> dict[str, object]:
+        """Prints what the notebook took and notes it in the workspace's ledger.
+
+        Args:
+            metrics: Numbers to remember, such as counts or recall; anything JSON can hold.
+
+        Returns:
+            `notebook`, `seconds`, `peak_rss_mb` (notebook and workers at their peaks),
+            `own_peak_rss_mb`, `workers_peak_rss_mb`, `finished` and `metrics`.
+        """
+        from helpers.drive import write_json
+
+        own, others = workers.own_peak_mb(), workers.peak_mb()
+        workers.close()
+        entry = {
+            "notebook": self.notebook,
+            "seconds": round(time.monotonic() - self.started, 1),
+            "peak_rss_mb": round(own + others),
+            "own_peak_rss_mb": round(own),
+            "workers_peak_rss_mb": round(others),
+            "finished": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            "metrics": dict(metrics or {}),
+        }
+        write_json(self.workspace.local / "ledger" / f"{self.notebook}.json", entry)
+        print(
+            f"{self.notebook}: {entry['seconds']:.1f} s, at most {entry['peak_rss_mb']:,} MB of "
+            f"memory (notebook {own:,.0f} MB, workers {others:,.0f} MB)."
+        )
+        return entry
+
+
+def start(settings: Settings, notebook: str) -> Session:
+    """Finds out where the notebook runs and loads the manifest. Prints a few lines about it.
+
+    Call it before TensorFlow is imported, or TensorFlow's log lines will fill the page.
+
+    Args:
+        settings: From `Settings.make`.
+        notebook: Name of the notebook, such as `01_download`.
+
+    Returns:
+        The session.
+
+    Raises:
+        helpers.manifests.ManifestError: The manifest is refused; names line and column.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from helpers import manifests, tables
+
+    colab = in_colab()
+    drive = _mounted_drive() if settings.use_drive and colab else None
+    manifest = manifests.load(settings)
+    workspace = tables.Workspace(default_workspace(settings.workspace), settings, drive)
+    session = Session(
+        notebook=notebook,
+        settings=settings,
+        workspace=workspace.use(manifest),
+        manifest=manifest,
+        in_colab=colab,
+        device=_device(),
+        started=time.monotonic(),
+    )
+    print(
+        f"{notebook} · corpus {settings.corpus} · mode {settings.mode} · {len(manifest.rows):,} "
+        f"rows of {len(manifest.speakers()):,} speakers"
+    )
+    print(f"Python {platform.python_version()}, {_versions()}")
+    print(f"{'Colab' if colab else platform.system()}, {worker_count()} cores, {session.device}")
+    kept = f"{workspace.local}" + (f", copied to {drive}" if drive else "")
+    print(f"Tables and checkpoints: {kept}")
+    if settings.use_drive and not colab:
+        print("USE_DRIVE only works on Colab; here everything stays in the local folder.")
+    return session
+
+
+def in_colab() -> bool:
+    """Tells whether this is a notebook on Google Colab."""
+    return "google.colab" in sys.modules
+
+
+def default_workspace(chosen: str = "") -> Path:
+    """Returns the local folder of tables and checkpoints.
+
+    Args:
+        chosen: `Settings.workspace`; empty takes the environment variable SPEECH2FACE_WORKSPACE,
+            else `/content/speech2face` on Colab, else `workspace` beside the notebooks' folder.
+    """
+    chosen = chosen or os.environ.get("SPEECH2FACE_WORKSPACE", "")
+    if chosen:
+        return Path(chosen).expanduser().resolve()
+    return Path("/content/speech2face") if in_colab() else HOME / "workspace"
+
+
+def ledger_file(workspace: str, notebook: str) -> Path:
+    """Returns the file in which `Session.finish` notes what a notebook took.
+
+    Args:
+        workspace: `Settings.workspace`; empty means the default.
+        notebook: Name of the notebook.
+    """
+    return default_workspace(workspace) / "ledger" / f"{notebook}.json"
+
+
+def peak_rss_mb() -> float:
+    """Returns the peak memory of this process and its workers, an upper bound, in MB (2**20)."""
+    return workers.own_peak_mb() + workers.peak_mb()
+
+
+def show_source(function: Callable | type) -> object:
+    """Shows the source of a function or class with its docstring.
+
+    Args:
+        function: Any Python function or class that has a source file.
+
+    Returns:
+        An `IPython.display.Code` object; let it be the last line of a cell.
+    """
+    from IPython.display import Code
+
+    return Code(textwrap.dedent(inspect.getsource(inspect.unwrap(function))), language="python")
+
+
+def upload_files() -> dict[str, bytes]:
+    """Lets the user choose files in Colab. Returns their contents by name."""
+    from google.colab import files
+
+    return files.upload()
+
+
+def evaluate_javascript(code: str) -> object:
+    """Runs JavaScript in the browser that shows the notebook in Colab. Returns what it returns."""
+    from google.colab import output
+
+    return output.eval_js(code)
+
+
+def _mounted_drive() -> Path | None:
+    from google.colab import drive
+
+    mount = Path(os.environ.get("SPEECH2FACE_DRIVE", DRIVE_MOUNT))
+    try:
+        drive.mount(str(mount))
+        (mount / DRIVE_FOLDER).mkdir(parents=True, exist_ok=True)
+    except Exception as error:  # Colab raises its own classes, and plain ValueError too.
+        print(
+            f"Google Drive could not be mounted ({type(error).__name__}: {error}). The work goes "
+            "on in local files, which Colab deletes with its machine."
+        )
+        return None
+    return mount / DRIVE_FOLDER
+
+
+def _device() -> str:
+    # TensorFlow would say it too, after five seconds and with a third of a GB.
+    command = shutil.which("nvidia-smi")
+    if command is None or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return "CPU"
+    try:
+        answer = subprocess.run(
+            [command, "--query-gpu=name", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "CPU"
+    names = [line.strip() for line in answer.stdout.splitlines() if line.strip()]
+    return f"GPU {', '.join(names)}" if answer.returncode == 0 and names else "CPU"
+
+
+def _versions() -> str:
+    versions = []
+    for name in _SHOWN_VERSIONS:
+        try:
+            versions.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            versions.append(f"{name} missing")
+    return ", ".join(versions)
