@@ -215,13 +215,13 @@ def _cut(path: Path, row: Row) -> tuple[bytes, float]:
 def _checked(video: bytes, promised: float) -> dict[str, object]:
     """Returns what the table says about a clip, or refuses it."""
     found = media.probe(video)
-    _require_streams(found)
     video_s, sound_s = media.stream_seconds(video)
     if max(video_s, sound_s) < promised - 2 * _TOLERANCE_SECONDS:
         raise Refusal(
             "rejected",
             f"The file is cut short: {max(video_s, sound_s):.1f} of {promised:.1f} s can be read.",
         )
+    _require_streams(found)
     for name, seconds in (("video", video_s), ("sound", sound_s)):
         if seconds < media.SHORTEST_SECONDS:
             raise Refusal("rejected", f"There is only {seconds:.1f} s of {name}.")

@@ -83,7 +83,7 @@ def probe(source: Source) -> Probe:
             has_audio=audio is not None,
             sample_rate=audio.rate if audio else 0,
             channels=audio.channels if audio else 0,
-            video_codec=video.codec_context.name if frame else "",
+            video_codec=video.codec_context.codec.canonical_name if frame else "",
             rotation=streams.rotation(frame) if frame else 0,
         )
 
@@ -289,19 +289,23 @@ def _duration(source: Source, container) -> float:
 
 
 def _even_pace(timed: Iterator, start_s: float, end_s: float, shaper: streams.Shaper) -> Iterator:
-    """Yields a frame for each 1/25 s of the clip: the one that a player shows at that moment."""
-    shown, shown_until, tick = None, start_s, 0
+    """Yields a frame for each 1/25 s of the clip: the one that a player shows in its middle."""
+    moments = (start_s + (number + 0.5) / CLIP_RATE for number in itertools.count())
+    moment = next(moments)
+    shown, shown_until = None, start_s
     for time_s, frame in timed:
-        while shown is not None and start_s + tick / CLIP_RATE < min(time_s, end_s) - 1e-6:
+        while shown is not None and moment < min(time_s, end_s):
             yield shaper.planar(shown)
-            tick += 1
+            moment = next(moments)
         if time_s >= end_s:
             return
-        shown = frame
-        shown_until = time_s + float((frame.duration or 0) * frame.time_base)
-    while shown is not None and start_s + tick / CLIP_RATE < min(shown_until, end_s) - 1e-6:
+        shown, shown_until = (
+            frame,
+            time_s + (float((frame.duration or 0) * frame.time_base) or 1 / CLIP_RATE),
+        )
+    while shown is not None and moment < min(shown_until, end_s):
         yield shaper.planar(shown)
-        tick += 1
+        moment = next(moments)
 
 
 def _encode(pictures: Iterable, audio: np.ndarray, rate: float) -> bytes:

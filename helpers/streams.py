@@ -63,9 +63,7 @@ def opened(source: Source) -> Iterator:
             with av.open(file, options=_OPEN_OPTIONS) as container:
                 yield container
         except av.FFmpegError as error:
-            raise MediaError(
-                f"The file is damaged or not audio or video ({error.strerror})."
-            ) from error
+            raise MediaError("The file is damaged, or is not audio or video.") from error
 
 
 def video_stream(container):
