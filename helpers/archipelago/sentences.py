@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 VOICES = (
-    ("en-gb-x-rp", "fr-fr", "it"),
+    ("en-gb-x-rp", "fr", "it"),
     ("en-us", "es-419", "pt-br"),
     ("en-gb-scotland", "nb", "sv"),
     ("en-gb-x-gbclan", "de", "nl"),
@@ -68,7 +68,7 @@ SENTENCES = {
         "Most of the houses are white, with blue doors and green roofs.",
         "At the end of the song, everybody stood up and clapped.",
     ),
-    "fr-fr": (
+    "fr": (
         "Les bateaux sont rentrés avant la pluie, et tout le monde a aidé à porter les filets.",
         "Nous buvons notre café dehors, quand le vent n'est pas trop fort.",
         "Mon frère a construit une petite maison sur la colline.",

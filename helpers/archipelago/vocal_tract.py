@@ -38,6 +38,12 @@ _HUMAN_LEVELS = np.array(
     [38.6, 43.5, 54.4, 57.7, 56.8, 60.2, 60.3, 59.0, 62.1, 62.1, 60.5]
     + [56.8, 53.7, 53.0, 52.0, 48.7, 48.1, 46.8, 45.6, 44.5, 44.3, 43.7]
 )
+# The same of the plain speech of all 18 voices, 8 texts each.
+_PLAIN_BANDS = np.append(_HUMAN_BANDS, 10_080)
+_PLAIN_LEVELS = np.array(
+    [0.9, 1.8, 2.7, 4.1, 5.3, 6.6, 8.0, 9.3, 9.7, 9.3, 7.8, 7.2]
+    + [4.6, 1.3, -1.6, -4.7, -4.1, -6.5, -10.8, -16.4, -18.6, -20.5, -27.9]
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -221,11 +227,8 @@ def _human_spectrum(hertz: np.ndarray) -> np.ndarray:
 
 
 def _plain_spectrum(hertz: np.ndarray) -> np.ndarray:
-    """Average density of espeak-ng's plain speech in dB, measured over all languages."""
-    return np.interp(np.log(np.maximum(hertz, 30)), np.log(_HUMAN_BANDS), _PLAIN_LEVELS)
-
-
-_PLAIN_LEVELS = np.zeros(22)
+    """Average density of the plain speech in dB."""
+    return np.interp(np.log(np.maximum(hertz, 30)), np.log(_PLAIN_BANDS), _PLAIN_LEVELS)
 
 
 @functools.cache
