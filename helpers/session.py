@@ -5,6 +5,7 @@ Nothing but this room knows of `google.colab`, and only inside functions.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime
 import importlib.metadata
@@ -16,7 +17,8 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +53,8 @@ DRIVE_MOUNT = Path("/content/drive")
 """Where Colab mounts Google Drive."""
 DRIVE_FOLDER = "MyDrive/speech2face"
 """Folder of tables and checkpoints on Drive."""
+_WITHOUT_TENSORFLOW = ("01_download",)
+"""Notebooks that start fast because they never need it."""
 _SHOWN_VERSIONS = ("tensorflow", "keras", "numpy", "librosa", "av")
 
 
@@ -110,7 +114,8 @@ class Session:
 def start(settings: Settings, notebook: str) -> Session:
     """Finds out where the notebook runs and loads the manifest. Prints a few lines about it.
 
-    Call it before TensorFlow is imported, or TensorFlow's log lines will fill the page.
+    Call it before the rooms that import TensorFlow: it does so quietly, they would fill the page
+    with TensorFlow's log lines.
 
     Args:
         settings: From `Settings.make`.
@@ -122,7 +127,11 @@ def start(settings: Settings, notebook: str) -> Session:
     Raises:
         helpers.manifests.ManifestError: The manifest is refused; names line and column.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    started = time.monotonic()
+    # Without ipywidgets the bars of tqdm are text, which is what the pages of a run need.
+    warnings.filterwarnings("ignore", message="IProgress not found")
+    if notebook not in _WITHOUT_TENSORFLOW:
+        _load_tensorflow()
     from helpers import manifests, tables
 
     colab = in_colab()
@@ -136,7 +145,7 @@ def start(settings: Settings, notebook: str) -> Session:
         manifest=manifest,
         in_colab=colab,
         device=_device(),
-        started=time.monotonic(),
+        started=started,
     )
     print(
         f"{notebook} · corpus {settings.corpus} · mode {settings.mode} · {len(manifest.rows):,} "
@@ -149,6 +158,29 @@ def start(settings: Settings, notebook: str) -> Session:
     if settings.use_drive and not colab:
         print("USE_DRIVE only works on Colab; here everything stays in the local folder.")
     return session
+
+
+def _load_tensorflow() -> None:
+    """Imports Keras and TensorFlow with their log lines kept off the page.
+
+    They are written past Python and before TensorFlow looks at its own log level.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with _quiet_stderr():
+        import keras  # noqa: F401
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with Path(os.devnull).open("wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def in_colab() -> bool:
