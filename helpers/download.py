@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import math
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +24,7 @@ from helpers import media, web
 from helpers.web import Refusal
 
 if TYPE_CHECKING:
-    from helpers.manifests import Row
+    from helpers.rows import Row
     from helpers.session import Session
     from helpers.tables import Report
 
@@ -124,16 +123,20 @@ def build_clips(session: Session) -> Report:
     Raises:
         BatchStop: A server blocks us or the disk is full. Finished shards are safe.
     """
-    from helpers.session import parallel_map
+    from tqdm.auto import tqdm
+
+    from helpers.workers import parallel_map
 
     rows = {row.clip_id: row for row in session.manifest.rows}
 
     def make(keys: list[str]) -> list[dict[str, object]]:
         local = [key for key in keys if rows[key].source != "https"]
         clips = dict(zip(local, parallel_map(download, [rows[k] for k in local]), strict=True))
-        for key in keys:
-            if key not in clips:
-                clips[key] = download(rows[key])
+        for clip in clips.values():
+            _stop_if_pointless(clip)
+        fetched = [key for key in keys if key not in clips]
+        for key in tqdm(fetched, "web", leave=False, unit="clip", disable=not fetched):
+            clips[key] = download(rows[key])
             _stop_if_pointless(clips[key])
         return [clips[key] for key in keys]
 
@@ -175,18 +178,19 @@ def _clip(row: Row) -> dict[str, object]:
         from helpers.archipelago import clips
 
         video = clips.render(row.locator)
-        promised = media.probe(video).duration_s
-    elif row.source == "file":
-        video, promised = _cut(Path(row.locator).expanduser(), row)
-    elif row.source == "https":
+        checked = _checked(video, media.probe(video).duration_s)
+        if row.face_x is None:
+            checked["face_x"], checked["face_y"] = clips.face_position(row.locator)
+        return checked
+    if row.source == "file":
+        return _checked(*_cut(Path(row.locator).expanduser(), row))
+    if row.source == "https":
         # The folder is private to the clip: two rows may come from files of the same name.
         with tempfile.TemporaryDirectory(prefix="clip-") as folder:
             path = Path(folder) / "download"
             web.fetch(row.locator, path)
-            video, promised = _cut(path, row)
-    else:
-        raise Refusal("rejected", f"Clips from {row.source} cannot be downloaded by this version.")
-    return _checked(video, promised)
+            return _checked(*_cut(path, row))
+    raise Refusal("rejected", f"Clips from {row.source} cannot be downloaded by this version.")
 
 
 def _cut(path: Path, row: Row) -> tuple[bytes, float]:
@@ -195,8 +199,7 @@ def _cut(path: Path, row: Row) -> tuple[bytes, float]:
         raise FileNotFoundError(errno.ENOENT, "missing", str(path))
     whole = media.probe(path)
     _require_streams(whole)
-    start_s = _number(row.start_s) or 0.0
-    end_s = _number(row.end_s)
+    start_s, end_s = row.start_s, row.end_s
     if start_s >= whole.duration_s:
         raise Refusal(
             "rejected",
@@ -239,10 +242,6 @@ def _require_streams(found: media.Probe) -> None:
         raise Refusal("rejected", "The file has no video.")
     if not found.has_audio:
         raise Refusal("rejected", "The file has no sound.")
-
-
-def _number(value: float | None) -> float | None:
-    return None if value is None or math.isnan(value) else float(value)
 
 
 def _stop_if_pointless(clip: dict[str, object]) -> None:

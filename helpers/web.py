@@ -61,19 +61,23 @@ class Limits:
     waits_s: tuple[float, ...] = (1.0, 4.0)
 
 
+LIMITS = Limits()
+"""How patient `fetch` is unless told otherwise."""
+
+
 def fetch(url: str, path: Path, limits: Limits | None = None) -> None:
     """Downloads a file over HTTP(S). A transfer that breaks off goes on where it stopped.
 
     Args:
         url: Address; other schemes than http and https are refused, also in redirects.
         path: File to write.
-        limits: How patient to be; None takes the defaults.
+        limits: How patient to be; None takes `LIMITS`.
 
     Raises:
         Refusal: With the status and reason that the row gets.
         OSError: The file cannot be written.
     """
-    limits = limits or Limits()
+    limits = limits or LIMITS
     if not _is_web(url):
         raise Refusal("rejected", "The address does not begin with https://.")
     opener = _opener()

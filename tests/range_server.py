@@ -2,7 +2,7 @@
 
 The query of an address says how the server misbehaves: `?drop=1000` breaks the first transfer off
 after 1,000 bytes, `?stall=1000` stops sending there and keeps the connection, `?status=429`
-answers so, `?to=ADDRESS` redirects, `?norange` ignores Range, `?nolength` hides the length.
+answers so, `?trickle` sends a byte now and then, `?to=ADDRESS` redirects, `?norange` ignores Range, `?nolength` hides the length.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
+import time
 import urllib.parse
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -63,9 +64,10 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
         cut = int(query["drop"]) if "drop" in query and before == 0 else None
         cut = int(query["stall"]) if "stall" in query else cut
-        return self._answer(status, rest, headers, cut, "stall" in query, "nolength" not in query)
+        length, trickle = "nolength" not in query, "trickle" in query
+        return self._answer(status, rest, headers, cut, "stall" in query, length, trickle)
 
-    def _answer(self, status, body, headers=(), cut=None, stall=False, length=True) -> None:
+    def _answer(self, status, body, headers=(), cut=None, stall=False, length=True, trickle=False):
         self.send_response(status)
         for name, value in dict(headers).items():
             self.send_header(name, value)
@@ -73,6 +75,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
         self.send_header("Connection", "close")
         self.end_headers()
+        if trickle:
+            for byte in body[:100]:
+                self.wfile.write(bytes([byte]))
+                time.sleep(0.05)
         self.wfile.write(body[:cut])
         self.wfile.flush()
         if stall:
