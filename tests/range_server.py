@@ -2,7 +2,8 @@
 
 The query of an address says how the server misbehaves: `?drop=1000` breaks the first transfer off
 after 1,000 bytes, `?stall=1000` stops sending there and keeps the connection, `?status=429`
-answers so, `?trickle` sends a byte now and then, `?to=ADDRESS` redirects, `?norange` ignores Range, `?nolength` hides the length.
+answers so, `?trickle` sends a byte now and then, `?to=ADDRESS` redirects, `?norange` ignores
+Range, `?nolength` hides the length.
 """
 
 from __future__ import annotations
