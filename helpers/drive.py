@@ -47,9 +47,7 @@ def sha256(path: Path) -> str:
     stamp = (status.st_size, status.st_mtime_ns, status.st_ino)
     known = _hashes.get(path)
     if known is None or known[0] != stamp:
-        with path.open("rb") as file:
-            known = stamp, hashlib.file_digest(file, "sha256").hexdigest()
-        _hashes[path] = known
+        known = _hashes[path] = stamp, _read_sha256(path)
     return known[1]
 
 
@@ -167,7 +165,7 @@ class Mirror:
         try:
             with written_whole(self.folder / name) as part:
                 shutil.copyfile(local, part)
-            if sha256(self.folder / name) == sha256(local):
+            if _read_sha256(self.folder / name) == sha256(local):
                 return True
             raise OSError(errno.EIO, f"the copy of {name} differs from the original")
         except OSError as error:
@@ -200,15 +198,13 @@ class Mirror:
         try:
             with written_whole(local) as part:
                 shutil.copyfile(self.folder / name, part)
-                if sha256(part) != digest:
+                if _read_sha256(part) != digest:
                     print(f"The copy of {name} on Drive is damaged; it is not used.")
                     raise FileNotFoundError(name)
         except FileNotFoundError:
             return False
         except OSError as error:
             return self._failed(error)
-        finally:
-            _hashes.clear()
         return True
 
     def read_json(self, name: str) -> dict | None:
@@ -234,6 +230,11 @@ class Mirror:
         lost = error.errno in (errno.ENOTCONN, errno.ENOSPC, errno.EROFS)
         self._failures = _ATTEMPTS if lost else self._failures + 1
         return False
+
+
+def _read_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _plain(value: object) -> object:

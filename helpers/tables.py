@@ -27,10 +27,21 @@ from helpers.stages import (
     INDEX,
     STAGES,
     DamagedTable,
+    MissingTable,
     Stage,
     Stored,
     missing,
 )
+
+__all__ = [
+    "STAGES",
+    "Checkpoints",
+    "DamagedTable",
+    "MissingTable",
+    "Report",
+    "Table",
+    "Workspace",
+]
 
 LEDGER = "ledger"
 """Folder of the workspace where each notebook notes its time and memory."""

@@ -78,13 +78,13 @@ def parallel_map(
     if inside or min(processes, len(items)) <= 1 or not _travels(function):
         yield from map(function, items)
         return
-    pool = _started(processes)
+    pool, sent = _started(processes), pickle.dumps(function)
     pending: collections.deque = collections.deque()
     waiting = iter(items)
     try:
         for number in range(1, len(items) + 1):  # noqa: B007 (for the message)
             for item in waiting:
-                pending.append(pool.submit(_apply, function, item))
+                pending.append(pool.submit(_apply, sent, item))
                 if len(pending) >= 2 * processes:
                     break
             done, value = pending.popleft().result()
@@ -169,9 +169,9 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _apply(function: Callable, item: object) -> tuple[bool, object]:
+def _apply(function: bytes, item: object) -> tuple[bool, object]:
     try:
-        return True, function(item)
+        return True, pickle.loads(function)(item)
     except Exception as error:
         # An exception that cannot travel would break the pool and hide its own message.
         error.add_note("In a worker process:\n" + traceback.format_exc())
