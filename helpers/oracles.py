@@ -158,7 +158,7 @@ def regress(
         n_iter_no_change=6,
         random_state=seed,
     )
-    with threadpoolctl.threadpool_limits(2), warnings.catch_warnings():
+    with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
         # The number of rounds is a budget; where it ends the fit, that is meant.
         warnings.simplefilter("ignore", ConvergenceWarning)
         network.fit(scale_in.transform(inputs), scale_out.transform(features) / spread)

@@ -235,18 +235,44 @@ def pair_similarity(
     Returns:
         `{"cosine": {"true": [mean, SD], "shuffled": [mean, SD]}, "l1": ..., "l2": ...}`.
     """
+    true, shuffled = pair_similarities(predicted, gallery, identities, centre, seed)
+    return {
+        metric: {
+            name: [round(float(values[metric].mean()), 5), round(float(values[metric].std()), 5)]
+            for name, values in (("true", true), ("shuffled", shuffled))
+        }
+        for metric in METRICS
+    }
+
+
+def pair_similarities(
+    predicted: np.ndarray,
+    gallery: np.ndarray,
+    identities: Sequence,
+    centre: np.ndarray | None = None,
+    seed: int = 0,
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Returns each pair's similarities, and those with the face of somebody else.
+
+    Args:
+        predicted: As in `pair_similarity`, like the others.
+        gallery: The true features.
+        identities: Who row i is.
+        centre: Mean feature of the training people.
+        seed: Seed of the shuffling.
+
+    Returns:
+        True and shuffled, each a dict from metric to one value per pair, (n,).
+    """
     predicted, gallery = _features(predicted, "predicted"), _features(gallery, "gallery")
     people = _labels(identities, len(gallery), "identities")
     random = np.random.default_rng(seed)
-    others = np.array([_somebody_else(people, row, random) for row in range(len(people))])
-    result = {}
-    for metric in METRICS:
-        measured = {}
-        for name, faces in (("true", gallery), ("shuffled", gallery[others])):
-            values = pairwise(predicted, faces, metric, centre)
-            measured[name] = [round(float(values.mean()), 5), round(float(values.std()), 5)]
-        result[metric] = measured
-    return result
+    others = gallery[[_somebody_else(people, row, random) for row in range(len(people))]]
+    true, shuffled = (
+        {metric: pairwise(predicted, faces, metric, centre) for metric in METRICS}
+        for faces in (gallery, others)
+    )
+    return true, shuffled
 
 
 def pairwise(

@@ -46,6 +46,12 @@ def reader(training):
     return face_features.AttributeReader.fit(training.features, training.sex, training.age)
 
 
+@pytest.fixture(scope="module")
+def latent(training):
+    """What the latent oracle predicts for the test islanders."""
+    return oracles.oracle_features("latent", TEST_NUMBERS, training)
+
+
 def _measured(numbers, predicted=None, reconstructed=None):
     people = [islander(number) for number in numbers]
     features = _face_features(numbers)
@@ -62,8 +68,7 @@ def _measured(numbers, predicted=None, reconstructed=None):
 TEST_NUMBERS = range(1_000_000, 1_000_300)
 
 
-def test_the_latent_oracle_beats_those_who_know_less(training, reader):
-    latent = oracles.oracle_features("latent", TEST_NUMBERS, training)
+def test_the_latent_oracle_beats_those_who_know_less(training, reader, latent):
     result = m.assess(_measured(TEST_NUMBERS), training.centre, reader, 40, {"latent": latent})
     oracle, sex = result["oracles"]["latent"], result["oracles"]["sex"]
     demographic = result["oracles"]["demographic"]
@@ -89,14 +94,13 @@ def test_perfect_features_reach_everything_and_the_report_is_json(training, read
     assert json.loads(json.dumps(result)) == result
 
 
-def test_the_voice_oracle_uses_the_parameters_of_the_voice(training, monkeypatch):
+def test_the_voice_oracle_uses_the_parameters_of_the_voice(training, latent, monkeypatch):
     def parameters(number):  # what a voice gives away: all shared latents but the island, noisily
         noise = np.random.default_rng(number + 7).standard_normal(5)
         return (oracles.shared_latents(number)[:5] + 0.3 * noise).astype(np.float32)
 
     monkeypatch.setattr(oracles, "voice_parameters", parameters)
     voice = oracles.oracle_features("voice", TEST_NUMBERS, training)
-    latent = oracles.oracle_features("latent", TEST_NUMBERS, training)
     result = m.assess(
         _measured(TEST_NUMBERS), training.centre, None, 40, {"voice": voice, "latent": latent}
     )
@@ -158,8 +162,7 @@ def test_people_of_unknown_sex_and_age_are_measured_without_them(training, reade
     assert any("sex matched" in line for line in result["skipped"])
 
 
-def test_the_report_names_gallery_chance_interval_and_oracles(training, reader):
-    latent = oracles.oracle_features("latent", TEST_NUMBERS, training)
+def test_the_report_names_gallery_chance_interval_and_oracles(training, reader, latent):
     text = m.format_report(
         m.assess(_measured(TEST_NUMBERS), training.centre, reader, 40, {"latent": latent})
     )
