@@ -67,7 +67,9 @@ def retrieval_bars(report: Mapping, k: int = 10, title: str = "") -> Figure:
         place.grid(axis="y", visible=False)
         place.set_title(f"{_GALLERIES[gallery]}: {first['candidates']:.0f} to choose from")
         place.set_xlabel(f"R@{k} (%); dotted: chance, {chance:.1f} %")
-        place.set_xlim(0, 1.3 * max(place.get_xlim()[1], chance))
+        end = 1.3 * max(place.get_xlim()[1], chance)
+        place.set_xlim(0, end)  # room for the numbers beside the bars
+        place.set_xticks([tick for tick in place.get_xticks() if tick <= min(end, 100)])
     axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
     style.caption(
         drawn,
@@ -130,6 +132,7 @@ def similarity_histograms(
             place.hist(found, bins, color=colour, alpha=0.6, label=name)
             place.axvline(found.mean(), color=colour, linewidth=2.5)
         place.set(xlabel=_METRICS.get(metric, metric), ylabel="pairs")
+    axes[0, 0].set_ylim(0, 1.35 * axes[0, 0].get_ylim()[1])  # room for the legend
     axes[0, 0].legend(loc="upper left")
     style.caption(drawn, f"{len(next(iter(true.values())))} voices. Vertical lines: means.")
     return drawn
@@ -177,7 +180,8 @@ def reconstruction_card(
     seconds = len(spectrogram) * HOP_SAMPLES / SAMPLE_RATE
     loudness = np.hypot(spectrogram[..., 0], spectrogram[..., 1]).T
     extent = (0, seconds, 0, SAMPLE_RATE / 2000)
-    places[0].imshow(loudness, origin="lower", aspect="auto", extent=extent)
+    brightest = np.quantile(loudness, 0.995)
+    places[0].imshow(loudness, origin="lower", aspect="auto", extent=extent, vmax=brightest)
     places[0].set(xlabel="time (s)", ylabel="frequency (kHz)")
     places[0].grid(visible=False)
     style.picture(places[1], face, text or "from the voice")
