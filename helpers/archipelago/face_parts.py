@@ -54,7 +54,7 @@ def paint_eyes(board: Board, look: Traits, person: Islander, surface: Surface,
         lid = smoothstep(v - fold, 0, 0.01) * smoothstep(upper - v, -0.006, 0.006) * reach
         colour *= (1 - (0.40 + 0.1 * look.old) * crease)[..., None]
         colour *= (1 - 0.07 * lid)[..., None]
-        white = np.array([0.66, 0.60, 0.55], np.float32) * (1 - 0.12 * look.old)
+        white = np.array([0.58, 0.53, 0.49], np.float32) * (1 - 0.12 * look.old)
         ball = np.repeat(white[None, None], gap.shape[0], 0).repeat(gap.shape[1], 1)
         veins = np.clip(np.abs(u) - 0.35, 0, 1) * 0.35
         ball = ball * (1 - veins[..., None] * np.array([0.15, 0.75, 0.75], np.float32))

@@ -74,11 +74,11 @@ def mouth_lines(board: Board, look: Traits) -> tuple[np.ndarray, np.ndarray, np.
     """Returns rows (width,) of the lips' upper edge, the line between them and the lower edge."""
     u = np.clip(board.xs / look.mouth_width, -1, 1)
     open_ = 1 - u * u
-    line = look.mouth_y + 0.012 * np.abs(u) ** 2.5 - 0.006 * np.exp(-((u / 0.3) ** 2))
-    line = line + 0.006 * look.old * np.abs(u)
-    bow = 1 - 0.16 * np.exp(-((u / 0.12) ** 2)) + 0.06 * np.exp(-(((np.abs(u) - 0.25) / 0.12) ** 2))
-    upper = line - look.lip_upper * open_**0.85 * bow
-    lower = line + look.lip_lower * open_**0.75
+    line = look.mouth_y - 0.017 * u * u + 0.009 * np.exp(-((u / 0.22) ** 2))
+    line = line + 0.016 * look.old * u * u
+    bow = 1 - 0.26 * np.exp(-((u / 0.11) ** 2)) + 0.10 * np.exp(-(((np.abs(u) - 0.25) / 0.12) ** 2))
+    upper = line - look.lip_upper * open_**1.15 * bow
+    lower = line + look.lip_lower * open_**1.0
     return upper, line, lower
 
 
@@ -104,14 +104,14 @@ def height_field(board: Board, look: Traits, person: Islander,
     # The nose: a ridge that rises and widens, a ball at its tip, wings.
     ny, nw = look.nose_y, look.nose_width
     rise = smoothstep(board.ys, -0.14, ny)
-    fall = 1 - smoothstep(board.ys, ny - 0.015, ny + 0.085)
-    ridge = (look.nose_bridge * smoothstep(board.ys, -0.24, -0.02) + 0.155 * rise) * fall
-    spread = 0.060 + 0.45 * (nw - 0.06) * rise + 0.008 * look.male
+    fall = 1 - smoothstep(board.ys, ny - 0.03, ny + 0.10)
+    ridge = (look.nose_bridge * smoothstep(board.ys, -0.24, -0.02) + 0.118 * rise) * fall
+    spread = 0.078 + 0.55 * (nw - 0.05) * rise + 0.006 * look.male
     z += ridge[:, None] * np.exp(-((board.x / spread[:, None]) ** 2))
-    z += look.nose_tip * bump(0.003 * look.asymmetry[0], ny - 0.030, 0.078, 0.068)
-    z += 0.082 * pair(nw * 0.92, ny + 0.012, 0.050, 0.056)
+    z += look.nose_tip * bump(0.003 * look.asymmetry[0], ny - 0.018, 0.080, 0.080)
+    z += 0.085 * pair(nw * 0.96, ny + 0.010, 0.052, 0.058)
     z -= 0.022 * pair(nw * 0.92 + 0.052, ny + 0.005, 0.022, 0.06)
-    z -= 0.050 * pair(0.046 + 0.2 * (nw - 0.1), ny + 0.058, 0.027, 0.018)
+    z -= 0.030 * pair(0.050 + 0.2 * (nw - 0.1), ny + 0.062, 0.027, 0.018)
     # The mouth: a mound, the lips' rolls, the groove above and the fold below.
     my = look.mouth_y
     z += (0.066 + 0.5 * (look.lip_upper - 0.05)) * bump(0, my - 0.01, 0.27, 0.165)
@@ -123,10 +123,11 @@ def height_field(board: Board, look: Traits, person: Islander,
     thin_lower = np.maximum(lower - line, 2e-3)
     up = np.clip((line - board.y) / thin_upper, -0.6, 1.6)
     down = np.clip((board.y - line) / thin_lower, -0.6, 1.7)
-    z += (0.30 * thin_upper) * np.exp(-(((up - 0.55) / 0.5) ** 2))
-    z += (0.42 * thin_lower) * np.exp(-(((down - 0.5) / 0.5) ** 2))
-    z -= (0.022 * np.clip(full / 0.05, 0.25, 1)) * np.exp(-(((board.y - line) / 0.012) ** 2))
-    z -= 0.026 * pair(look.mouth_width * 1.04, my + 0.012, 0.030, 0.034)
+    part = smoothstep(1.04 - np.abs(board.xs) / look.mouth_width, 0, 0.3)
+    z += (0.30 * part * thin_upper) * np.exp(-(((up - 0.55) / 0.5) ** 2))
+    z += (0.42 * part * thin_lower) * np.exp(-(((down - 0.5) / 0.5) ** 2))
+    z -= (0.022 * part * np.clip(full / 0.05, 0.25, 1)) * np.exp(-(((board.y - line) / 0.012) ** 2))
+    z -= 0.016 * pair(look.mouth_width * 1.05, my - 0.008, 0.026, 0.030)
     below = my + look.lip_lower + 0.052
     z -= 0.040 * bump(0, below, 0.15, 0.038)
     z += look.chin_out * bump(0, look.chin - 0.115, 0.135, 0.085)
@@ -156,14 +157,14 @@ def wrinkle_fields(board: Board, look: Traits,
     for i in range(4):
         y = -0.34 - 0.075 * i
         span = 0.36 - 0.03 * abs(i - 1) + 0.05 * random.random()
-        strength = np.clip((old - 0.16 - 0.1 * random.random()) * 1.1, 0, 0.75)
+        strength = np.clip((old - 0.10 - 0.1 * random.random()) * 1.4, 0, 0.95)
         add([(-span, y + 0.03), (-0.2, y - 0.03), (0, y + 0.035), (0.2, y - 0.03),
              (span, y + 0.03)], strength, mirror=False)
     x = look.eye_x + look.eye_width
     for i in range(4):
         tilt = -0.06 + 0.045 * i
         add([(x + 0.025, 0.0 + 0.02 * i), (x + 0.075, tilt), (x + 0.135, 1.8 * tilt)],
-            float(np.clip((old - 0.14) * 1.1, 0, 0.7)))
+            float(np.clip((old - 0.10) * 1.3, 0, 0.9)))
     add([(0.035, look.brow_y - 0.05), (0.042, look.brow_y + 0.03), (0.032, look.brow_y + 0.09)],
         float(np.clip((old - 0.2) * 0.9, 0, 0.7)))
     for i in range(2):
@@ -186,13 +187,13 @@ def wrinkle_fields(board: Board, look: Traits,
                             (look.eye_x + 0.15, 0.07)]]), 14)[0]
     lines, depths = [], []
     for line, depth in (
-        (fold, 0.16 + 0.75 * old), (jowl, max(0.0, 0.85 * old - 0.25)), (bag, 0.08 + 0.6 * old)
+        (fold, 0.14 + 0.95 * old), (jowl, max(0.0, 1.1 * old - 0.25)), (bag, 0.06 + 0.85 * old)
     ):
         lines += [line, line * np.float32([-1, 1])]
         depths += [depth, depth]
     broad = board.strokes(lines, depths, 0.026)
     folds = 0.050 * board.blur(broad, 0.026) + 0.016 * board.blur(broad, 0.009)
-    return mask, folds + 0.0075 * mask
+    return mask, folds + 0.010 * mask
 
 
 def skin(board: Board, look: Traits, person: Islander, radius: np.ndarray,
@@ -209,12 +210,12 @@ def skin(board: Board, look: Traits, person: Islander, radius: np.ndarray,
     red += 0.22 * bump(0, look.chin - 0.1, 0.16, 0.1) + 0.18 * pair(look.eye_x, 0.03, 0.15, 0.08)
     red *= float(0.75 + 0.5 * random.random())
     red += (0.05 + 0.05 * look.old) * noise_at(3, random, shape)
-    shade = 1 + (0.022 + 0.03 * look.old) * noise_at(3, random, shape)
+    shade = 1 + (0.020 + 0.05 * look.old) * noise_at(3, random, shape)
     shade += (0.020 + 0.014 * look.male) * noise_at(1, random, shape)
     shade += 0.022 * noise_at(0, random, shape)
     shade -= (0.10 + 0.14 * look.old) * pair(look.eye_x - 0.03, 0.085, 0.12, 0.05)
     shade -= 0.05 * pair(look.eye_x, -0.06, 0.14, 0.05)
-    shade -= (0.16 + 0.12 * look.old) * wrinkles
+    shade -= (0.18 + 0.20 * look.old) * wrinkles
     if look.freckles > 0.05:
         spots = smoothstep(noise_at(1, random, shape), 1.45, 2.1)
         zone = np.clip(pair(0.30, 0.2, 0.26, 0.16) + bump(0, 0.2, 0.25, 0.16), 0, 1)
@@ -246,7 +247,7 @@ def skin(board: Board, look: Traits, person: Islander, radius: np.ndarray,
     seam = np.exp(-(((board.y - line) / 0.0085) ** 2)) * (
         np.clip((1.06 - np.abs(board.xs) / look.mouth_width) / 0.15, 0, 1))
     colour *= 1 - 0.68 * seam[..., None]
-    nostril = pair(0.048 + 0.2 * (look.nose_width - 0.1), look.nose_y + 0.052, 0.026, 0.015)
+    nostril = pair(0.054 + 0.25 * (look.nose_width - 0.1), look.nose_y + 0.058, 0.026, 0.013)
     colour *= 1 - 0.80 * np.clip(nostril, 0, 1)[..., None]
     if person.scar:
         colour = paint_scar(board, person.scar, colour)
@@ -304,12 +305,14 @@ def illuminate(normal: tuple[np.ndarray, np.ndarray, np.ndarray], light: Light,
     facing = nx * direction[0] + ny * direction[1] + nz * direction[2]
     front = 0.35 + 0.65 * nz
     above = 0.5 - 0.5 * ny
+    bounce = np.clip(ny, 0, 1) * occlusion
     out = np.empty((*facing.shape, 3), np.float32)
     for i, wrap in enumerate((0.34, 0.20, 0.14)):
         diffuse = np.clip((facing + wrap) / (1 + wrap), 0, 1)
         lit = 1 - shadow * (0.62, 0.78, 0.82)[i]
         out[..., i] = light.key[i] * diffuse * lit + (
             light.fill[i] * front + light.sky[i] * above
+            + (0.30, 0.22, 0.19)[i] * light.key[i] * bounce
         ) * (occlusion ** (0.8, 1.0, 1.1)[i])
     return out * light.exposure
 
@@ -338,7 +341,7 @@ def face(board: Board, look: Traits, person: Islander, light: Light,
     radius = radius_on(board, look)
     z, wrinkles = height_field(board, look, person, radius)
     albedo, lips = skin(board, look, person, radius, wrinkles)
-    rough = z + 0.00055 * noise_at(1, random, z.shape) + 0.0009 * noise_at(2, random, z.shape)
+    rough = z + 0.00045 * noise_at(1, random, z.shape) + 0.0005 * noise_at(2, random, z.shape)
     soft = normals(board, board.blur(z, 0.009))
     sharp = normals(board, rough)
     cavity = np.clip(board.blur(z, 0.045) - z, 0, 1)

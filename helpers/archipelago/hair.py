@@ -5,10 +5,16 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from helpers.archipelago import canvas
 from helpers.archipelago.canvas import Board, bezier, smoothstep
 from helpers.archipelago.islanders import Islander, generator
 from helpers.archipelago.staging import Light
 from helpers.archipelago.traits import Traits
+
+
+GREY = np.float32([0.45, 0.44, 0.43])
+CAP_Y = -0.12
+"""y of the centre of the ellipse that the hair over the skull follows."""
 
 
 def volume(look: Traits, person: Islander) -> float:
@@ -30,7 +36,7 @@ def strands(look: Traits, person: Islander) -> list[tuple[np.ndarray, float, flo
     """Returns layers of strands from back to front.
 
     Returns:
-        Layers (curves (strands, points, 2) in head coordinates, thickness of the layer's body in
+        Layers (points (strands, points, 2) in head coordinates, thickness of the layer's body in
         head units, brightness 0..1).
     """
     random = generator("hair", person.number)
@@ -39,23 +45,28 @@ def strands(look: Traits, person: Islander) -> list[tuple[np.ndarray, float, flo
 
     def row(*points: tuple[object, object]) -> np.ndarray:
         n = max(np.size(v) for p in points for v in p)
-        return np.stack([
+        control = np.stack([
             np.stack([np.broadcast_to(np.asarray(v, np.float32), (n,)) for v in p], -1)
             for p in points], 1)
+        return bezier(control, int(14 + 26 * look.curl))
 
     def jitter(curves: np.ndarray, amount: float) -> np.ndarray:
         grow = np.linspace(0.3, 1, curves.shape[1])[None, :, None]
-        return curves + random.normal(0, amount, curves.shape) * grow
+        away = random.normal(0, amount, (len(curves), 1, 2))
+        return curves + away * (0.4 + grow)
 
-    def cap(count: int, low: float = -0.30) -> np.ndarray:
+    def cap(count: int, low: float = -0.10) -> np.ndarray:
         """Strands over the skull from the crown outwards, to y = low at the sides."""
-        side = random.choice([-1, 1], count)
-        q = random.random(count) ** 0.7
-        y_end = top - vol + (low - top + vol) * random.random(count)
-        edge = np.sqrt(np.clip(1 - ((y_end + 0.18) / (-0.18 - top + vol)) ** 2, 0.02, 1))
-        x_end = side * (w * 0.97 + vol) * edge
-        return row((side * 0.12 * q, top - vol * 0.9), (x_end * 0.6, top - vol * 1.05),
-                   (x_end * 1.04, (y_end + top) / 2 - 0.06), (x_end, y_end))
+        side = random.choice([-1, 1], count)[:, None]
+        q = (0.45 + 0.57 * random.random(count) ** 0.6)[:, None]
+        start = random.uniform(-0.3, 0.5, count)[:, None]
+        end = np.arccos(np.clip((CAP_Y - low) / (CAP_Y - top + vol), -1, 1))
+        angle = start + (end * random.uniform(0.6, 1.0, count)[:, None] - start) * np.linspace(
+            0, 1, int(14 + 26 * look.curl))
+        x = side * q * (w + vol) * np.sin(angle)
+        y = CAP_Y - (q**0.5) * (CAP_Y - top + vol) * np.cos(angle)
+        front = hairline(look, x) - 0.01 - 0.05 * random.random((count, 1))
+        return np.stack([x, np.minimum(y, np.maximum(front, -0.62))], -1)
 
     def sides(count: int, low: float) -> np.ndarray:
         side = random.choice([-1, 1], count)
@@ -71,8 +82,8 @@ def strands(look: Traits, person: Islander) -> list[tuple[np.ndarray, float, flo
     lean = random.choice([-1, 1])
     if style in ("short", "receding"):
         thin = style == "receding"
-        layers.append((jitter(cap(260 if not thin else 130), 0.012), 0.05 if not thin else 0.012,
-                       0.40))
+        layers.append((jitter(cap(260 if not thin else 130), 0.006), 0.03 if not thin else 0.012,
+                       0.42))
         layers.append((jitter(sides(260, -0.02 if look.male else 0.10), 0.010), 0.030, 0.46))
         x = random.uniform(-0.80, 0.80, 420 if not thin else 130) * w
         q = random.random(x.size)
@@ -88,15 +99,14 @@ def strands(look: Traits, person: Islander) -> list[tuple[np.ndarray, float, flo
         bottom = 1.28 if style == "long" else (0.12 if look.male else 0.62)
         if style == "long":
             bottom -= 0.35 * random.random()
-        layers.append((jitter(cap(160), 0.012), 0.06, 0.40))
-        for count, thick, bright, spread in ((240, 0.05, 0.44, 1.0), (380, 0.018, 0.58, 1.0)):
+        layers.append((jitter(cap(220), 0.006), 0.03, 0.42))
+        for count, thick, bright, spread in ((240, 0.032, 0.44, 1.0), (420, 0.014, 0.56, 1.0)):
             side = random.choice([-1, 1], count)
             q = random.random(count) ** 0.8 * spread
             root_y = look.hairline + 0.02 + (top - look.hairline) * q
             root_x = part * (1 - 0.5 * q)
-            inner = np.where(q < 0.5, 1.0, 1.0)
             x1 = root_x + side * (0.22 + 0.15 * q)
-            y1 = root_y - (0.03 + vol * 0.9 * inner)
+            y1 = root_y - (0.03 + vol * 0.9)
             x2 = side * (w * (0.86 + 0.14 * q) + vol * q)
             y2 = look.hairline + 0.20 - 0.26 * q
             x3 = side * (w * (0.97 + 0.05 * q) + vol * 1.1 * q)
@@ -113,7 +123,7 @@ def strands(look: Traits, person: Islander) -> list[tuple[np.ndarray, float, flo
                                thick, bright))
     elif style == "fringe":
         low = 0.05 if look.male else 0.55 - 0.3 * random.random()
-        layers.append((jitter(cap(160), 0.012), 0.06, 0.40))
+        layers.append((jitter(cap(220), 0.006), 0.03, 0.42))
         side = random.choice([-1, 1], 300)
         q = random.random(300)
         x2 = side * (w * (0.93 + 0.1 * q) + vol * q)
@@ -124,7 +134,8 @@ def strands(look: Traits, person: Islander) -> list[tuple[np.ndarray, float, flo
         count = 420
         x = random.uniform(-0.86, 0.86, count) * w
         sweep = lean * 0.16
-        end = -0.315 + 0.05 * np.abs(x / w) ** 2 + random.normal(0, 0.028, count) + lean * 0.06 * x
+        end = -0.315 + 0.05 * np.abs(x / w) ** 2 + lean * 0.06 * x
+        end = end + 0.022 * np.sin(x * 31 + 5 * lean) + random.normal(0, 0.03, count)
         layers.append((jitter(row((x * 0.42 - sweep * 0.6, top - vol * 0.75 + 0.1 * x**2),
                                   (x * 0.8 - sweep * 0.3, top - vol * 0.4), (x, -0.66),
                                   (x + sweep * 0.4, end)), 0.012), 0.020, 0.56))
@@ -136,7 +147,7 @@ def strands(look: Traits, person: Islander) -> list[tuple[np.ndarray, float, flo
             (cx + r * np.cos(angle), cy + r * np.sin(angle)),
             (cx + r * np.cos(angle + 0.9) * 1.35, cy + r * np.sin(angle + 0.9) * 1.35),
             (cx + r * np.cos(angle + 1.8), cy + r * np.sin(angle + 1.8))), 0.006), 0.045, 0.48))
-        layers.append((jitter(cap(140, -0.2), 0.008), 0.05, 0.40))
+        layers.append((jitter(cap(200, -0.2), 0.008), 0.03, 0.40))
         x = random.uniform(-1.0, 1.0, 520) * w * 0.985
         y0 = hairline(look, x) - random.random(520) * 0.10
         y0 = np.minimum(y0, 0.0)
@@ -162,9 +173,13 @@ def paint_hair(board: Board, look: Traits, person: Islander, light: Light,
         Linear RGB, float32 (height, width, 3), and cover, float32 (height, width).
     """
     random = generator("strand", person.number)
+    bottom = {"long": 1.42, "fringe": 0.85, "parted": 0.85}.get(person.hair_style, 0.35)
+    whole, board = board, canvas.board(board.size, -1.05, canvas.TOP, 1.05, bottom)
     image = np.zeros((*board.shape, 3), np.uint8)  # tone, cover, greyness
-    for curves, thick, bright in strands(look, person):
-        points = bezier(curves, 20 if look.curl > 0.3 else 13)
+    fill_cap(board, look, person, image)
+    for points, thick, bright in strands(look, person):
+        if person.hair_style != "bun":
+            points = comb(points, look, volume(look, person), random)
         if look.curl > 0.04 and person.hair_style != "bald":
             points = curl(points, look.curl, random)
         lines = board.fixed(points)
@@ -172,22 +187,22 @@ def paint_hair(board: Board, look: Traits, person: Islander, light: Light,
         groups = np.array_split(order, 14)
         wide = max(1, round(thick * board.scale))
         for group in groups[: 10 if wide > 2 else 0]:
-            tone = 255 * np.clip(bright - 0.16 + 0.05 * random.standard_normal(), 0.05, 1)
+            tone = 255 * np.clip(bright - 0.13 + 0.05 * random.standard_normal(), 0.05, 1)
             grey = 255 * np.clip(look.grey + 0.1 * random.standard_normal(), 0, 1)
-            cv2.polylines(image, [lines[i] for i in group], False, (tone, 255, grey), wide,
+            cv2.polylines(image, [lines[i][:-1] for i in group], False, (tone, 255, grey), wide,
                           cv2.LINE_AA, 4)
         for group in groups:
-            tone = 255 * np.clip(bright + 0.17 * random.standard_normal(), 0.08, 1)
+            tone = 255 * np.clip(bright + 0.16 * random.standard_normal(), 0.08, 1)
             grey = 255 * float(random.random() < look.grey)
-            grey = 0.5 * grey + 0.5 * 255 * look.grey
+            grey = 0.35 * grey + 0.65 * 255 * look.grey
             cv2.polylines(image, [lines[i] for i in group], False, (tone, 255, grey), 1,
                           cv2.LINE_AA, 4)
     field = cv2.GaussianBlur(image, (0, 0), 0.55).astype(np.float32) / 255
     tone, cover, grey = field[..., 0], field[..., 1], field[..., 2:]
     vol = volume(look, person)
     nx = board.x / (look.width + vol + 0.10)
-    ny = (board.y + 0.12) / (0.12 - look.top + vol + 0.10)
-    ny = np.where(board.y > -0.12, 0.35 * ny, ny)
+    ny = (board.y - CAP_Y) / (CAP_Y - look.top + vol + 0.10)
+    ny = np.where(board.y > CAP_Y, 0.35 * ny, ny)
     nz = cv2.sqrt(np.clip(1 - nx * nx - ny * ny, 0.06, 1).astype(np.float32))
     facing = nx * direction[0] + ny * direction[1] + nz * direction[2]
     diffuse = np.clip((facing + 0.35) / 1.35, 0, 1)
@@ -196,16 +211,48 @@ def paint_hair(board: Board, look: Traits, person: Islander, light: Light,
     band = np.exp(-(((ny - half[1] * 0.95 + 0.10 * (tone - 0.5)) / 0.17) ** 2)) * nz
     band *= np.exp(-(((nx - half[0]) / 0.65) ** 2))
     low = 1 - 0.35 * smoothstep(board.y, 0.1, 0.9)
-    colour = look.hair * (1 - grey) + np.float32([0.44, 0.43, 0.42]) * grey
-    strand = 0.20 + 1.45 * tone**1.4
+    colour = look.hair * (1 - grey) + GREY * (0.75 + 0.5 * look.old) * grey
+    strand = 0.12 + 1.9 * tone**1.6
     key, fill = np.float32(light.key), np.float32(light.fill) + 0.6 * np.float32(light.sky)
     lit = (key * (0.9 * diffuse)[..., None] + fill * (0.45 + 0.55 * nz)[..., None])
-    shine = (0.17 - 0.09 * look.curl) * band * tone**1.5 * (0.4 + 0.6 * diffuse)
+    shine = (0.30 - 0.16 * look.curl) * band * tone**1.5 * (0.4 + 0.6 * diffuse)
     out = colour * (strand * low)[..., None] * lit
     out += shine[..., None] * key * (0.45 + 0.55 * cv2.sqrt(colour))
     if person.hair_style == "bald":
         cover = cover * 0.35
-    return (out * light.exposure).astype(np.float32), cover
+    colour = np.zeros((*whole.shape, 3), np.float32)
+    colour[board.window] = out * light.exposure
+    everywhere = np.zeros(whole.shape, np.float32)
+    everywhere[board.window] = cover
+    return colour, everywhere
+
+
+def fill_cap(board: Board, look: Traits, person: Islander, image: np.ndarray) -> None:
+    """Fills the hair between hairline and crown, so that no strand floats."""
+    if person.hair_style in ("bald", "receding"):
+        return
+    vol = volume(look, person) * 0.92
+    low = {"short": -0.12, "bun": -0.25}.get(person.hair_style, -0.02)
+    end = np.arccos((CAP_Y - low) / (CAP_Y - look.top + vol))
+    angle = np.linspace(-end, end, 60)
+    outer = np.stack([(look.width + vol) * np.sin(angle),
+                      CAP_Y - (CAP_Y - look.top + vol) * np.cos(angle)], -1)
+    x = np.linspace(0.97, -0.97, 60) * look.width
+    inner = np.stack([x, np.minimum(hairline(look, x), low)], -1)
+    cv2.fillPoly(image, [board.fixed(np.concatenate([outer, inner]).astype(np.float32))],
+                 (105, 255, 255 * look.grey), cv2.LINE_AA, 4)
+
+
+def comb(points: np.ndarray, look: Traits, vol: float,
+         random: np.random.Generator) -> np.ndarray:
+    """Pulls strands that stick out of the hair's ellipse back to it."""
+    x = points[..., 0] / (look.width + 1.1 * vol)
+    y = (points[..., 1] - CAP_Y) / (CAP_Y - look.top + 1.15 * vol)
+    reach = np.where(y < 0, np.hypot(x, y), 0)
+    loose = 1 + 0.022 * random.standard_normal((len(points), 1)).astype(np.float32)
+    pull = np.minimum(1, loose / np.maximum(reach, 0.5))
+    pulled = np.stack([points[..., 0] * pull, (points[..., 1] - CAP_Y) * pull + CAP_Y], -1)
+    return pulled.astype(np.float32)
 
 
 def curl(points: np.ndarray, amount: float, random: np.random.Generator) -> np.ndarray:
@@ -216,10 +263,10 @@ def curl(points: np.ndarray, amount: float, random: np.random.Generator) -> np.n
     tangent = np.gradient(points, axis=1)
     tangent /= np.linalg.norm(tangent, axis=-1, keepdims=True) + 1e-6
     normal = np.stack([-tangent[..., 1], tangent[..., 0]], -1)
-    length = 0.34 - 0.20 * amount
-    phase = random.uniform(0, 2 * np.pi, (count, 1)) * (0.25 + 0.75 * amount)
+    length = (0.36 - 0.24 * amount) * random.uniform(0.85, 1.15, (count, 1))
+    phase = random.uniform(0, 2 * np.pi, (count, 1)) * (0.3 + 0.7 * amount)
     wave = np.sin(along / length * 2 * np.pi + phase) * smoothstep(along, 0.03, 0.25)
-    return points + normal * (0.038 * amount * wave)[..., None]
+    return points + normal * ((0.012 + 0.016 * amount) * min(1, 4 * amount) * wave)[..., None]
 
 
 def paint_beard(board: Board, look: Traits, person: Islander, picture: np.ndarray,
@@ -270,6 +317,6 @@ def paint_beard(board: Board, look: Traits, person: Islander, picture: np.ndarra
     cover = np.clip(0.9 * field[..., 1] + 0.9 * under, 0, 1) * (0.35 + 0.6 * person.beard)
     cover = cover[..., None]
     grey = field[..., 2:]
-    colour = look.hair * (1 - grey) + np.float32([0.44, 0.43, 0.42]) * grey
+    colour = look.hair * (1 - grey) + GREY * (0.75 + 0.5 * look.old) * grey
     colour = colour * (0.28 + 1.0 * field[..., :1]) * (0.12 + 0.9 * light)
     picture[:] = picture * (1 - 0.94 * cover) + colour * 0.94 * cover

@@ -46,7 +46,7 @@ def portrait(
     fine = int(size * 1.5)
     look = traits(islander)
     if background is None:
-        ground = room(fine, light)
+        ground = room(size, light)
     else:
         picture = np.asarray(background, np.float32)
         if picture.shape not in ((3,), (size, size, 3)):
@@ -55,12 +55,12 @@ def portrait(
                 f"not of shape {picture.shape}."
             )
         ground = np.broadcast_to((picture / 255) ** 2, (size, size, 3))
-        ground = cv2.resize(np.ascontiguousarray(ground), (fine, fine))
-    behind = to_screen(body(board(fine), look, islander, light, ground)).astype(np.uint8)
+    behind = to_screen(body(board(size), look, islander, light, ground)).astype(np.uint8)
     head = build_head(islander, look, light, fine, pose, follow=True)
     if pose.mouth > 0:
         window = board(fine, *MOUTH_WINDOW).window
         head.picture[window] = with_mouth(head, look, fine, pose.mouth)
     across, down = maps(look, depth(look, 96), pose, fine, fine)
     turned = cv2.remap(head.picture, across, down, cv2.INTER_CUBIC)
-    return cv2.resize(over(turned, behind), (size, size), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(turned, (size, size), interpolation=cv2.INTER_AREA)
+    return over(small, behind)

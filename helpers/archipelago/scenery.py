@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from helpers.archipelago import canvas
 from helpers.archipelago.canvas import Board, bezier, noise_at, smoothstep
 from helpers.archipelago.face_surface import illuminate
 from helpers.archipelago.islanders import Islander, generator
@@ -53,10 +54,12 @@ def body(board: Board, look: Traits, person: Islander, light: Light,
     """Paints neck, shoulders and clothes over a picture, float32 (size, size, 3) linear."""
     random = generator("clothes", light.seed, person.number)
     direction = np.array(light.direction, np.float32)
-    x, y = board.x, board.y
     if person.hair_style == "long" or (person.hair_style == "parted" and not look.male):
         back = back_hair(board, look, person, light)
         picture = picture * (1 - back[1][..., None]) + back[0] * back[1][..., None]
+    whole, board = picture, canvas.board(board.size, canvas.LEFT, 0.25)
+    picture = picture[board.window]
+    x, y = board.x, board.y
     # Neck: a column that flares into the shoulders.
     neck = look.neck + 0.9 * np.clip(y - 1.02, 0, 1) ** 2 + 0.03 * smoothstep(0.9 - y, 0, 0.4)
     u = np.clip(x / neck, -0.999, 0.999)
@@ -66,10 +69,10 @@ def body(board: Board, look: Traits, person: Islander, light: Light,
     ny = np.full_like(x, -0.05)
     occlusion = 0.26 + 0.74 * smoothstep(
         y - look.chin + 0.30 * (x + 0.22 * direction[0]) ** 2, 0.0, 0.34)
-    lit = illuminate((nx, ny, nz), light, direction, 1 - occlusion, occlusion)
+    lit = illuminate((nx, ny, nz), light, direction, 0.6 * (1 - occlusion), occlusion)
     grain = 1 + 0.02 * noise_at(1, random, x.shape) + 0.03 * tendon
     pit = np.exp(-((x / 0.07) ** 2) - (((y - 1.30) / 0.07) ** 2))
-    flesh = look.skin * np.float32([0.97, 0.93, 0.91]) * lit * (grain - 0.22 * pit)[..., None]
+    flesh = look.skin * np.float32([0.93, 0.94, 0.94]) * lit * (grain - 0.22 * pit)[..., None]
     cover = board.edge(neck - np.abs(x), 2) * (y > 0.3)
     picture = picture * (1 - cover[..., None]) + flesh * cover[..., None]
     # Clothes: shoulders slope from the neck.
@@ -84,10 +87,12 @@ def body(board: Board, look: Traits, person: Islander, light: Light,
         dip = 0.55 * np.clip(1 - np.abs(x) / reach, 0, 1)
     else:
         dip = 0.10 * np.sqrt(np.clip(1 - (x / reach) ** 2, 0, 1))
-    edge = slope + dip - 0.03 * (np.abs(x) < reach)
+    edge = slope + dip
     cloth = muted(random.random(), random.uniform(0.05, 0.45), random.uniform(0.15, 0.75))
     distance = y - edge
-    folds = 0.16 * noise_at(3, random, x.shape) + 0.04 * noise_at(0, random, x.shape)
+    coarse = noise_at(3, random, (24, 48))
+    folds = 0.07 * cv2.resize(coarse, x.shape[::-1], interpolation=cv2.INTER_CUBIC)
+    folds += 0.03 * noise_at(0, random, x.shape)
     sx = np.clip(x / width, -1, 1)
     cz = np.sqrt(1 - 0.75 * sx * sx)
     lit = illuminate((sx * 0.8, np.full_like(x, -0.35), cz * 0.9), light, direction, 0.0, 1.0)
@@ -97,7 +102,9 @@ def body(board: Board, look: Traits, person: Islander, light: Light,
     cover = board.edge(distance, 2)
     shade = 1 - 0.35 * np.exp(-np.clip(-distance, 0, 1) / 0.03) * (distance < 0)
     picture = picture * shade[..., None]
-    return picture * (1 - cover[..., None]) + garment * cover[..., None]
+    whole = whole.copy()
+    whole[board.window] = picture * (1 - cover[..., None]) + garment * cover[..., None]
+    return whole
 
 
 def back_hair(board: Board, look: Traits, person: Islander,
@@ -105,11 +112,11 @@ def back_hair(board: Board, look: Traits, person: Islander,
     """Returns the dark hair behind the neck: linear RGB and cover."""
     random = generator("backhair", person.number)
     bottom = 1.15 if person.hair_style == "long" else 0.55
-    half = look.width * 0.97
+    half = look.width * 0.80
     x = random.uniform(-1, 1, 90) * half
     end = bottom + random.normal(0, 0.04, 90)
-    control = np.stack([np.stack([x * 0.9, np.full(90, -0.3)], -1),
-                        np.stack([x * 1.05, np.full(90, 0.3)], -1),
+    control = np.stack([np.stack([x * 0.9, np.full(90, 0.25)], -1),
+                        np.stack([x * 1.05, np.full(90, 0.6)], -1),
                         np.stack([x, end], -1)], 1)
     image = np.zeros((*board.shape, 2), np.uint8)
     wide = max(1, round(0.10 * board.scale))

@@ -79,8 +79,8 @@ def towards(azimuth: float, elevation: float) -> tuple[float, float, float]:
 
 STUDIO = Light(
     direction=towards(-28, 34),
-    key=(0.80, 0.78, 0.75),
-    fill=(0.30, 0.30, 0.31),
+    key=(0.90, 0.88, 0.85),
+    fill=(0.33, 0.33, 0.34),
     sky=(0.18, 0.18, 0.19),
     exposure=1.0,
     seed=0,
@@ -99,7 +99,7 @@ def light(seed: int) -> Light:
     side = random.choice([-1, 1])
     return Light(
         direction=towards(side * random.uniform(5, 52), random.uniform(12, 48)),
-        key=tuple((0.55 + 0.40 * contrast) * tint),
+        key=tuple((0.62 + 0.42 * contrast) * tint),
         fill=tuple((0.46 - 0.22 * contrast) * room),
         sky=tuple(random.uniform(0.12, 0.26) * room),
         exposure=float(random.uniform(0.82, 1.12)),

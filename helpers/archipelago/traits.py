@@ -35,15 +35,15 @@ class Look:
 LOOKS = (
     Look((0.87, 0.70, 0.60), (0.66, 0.52, 0.33), 0.10, -0.035, -0.02, 0.004, 0.02, -0.012, 0.045,
          -0.018, 0.030, 0.010, -0.004, 0.25),
-    Look((0.47, 0.32, 0.24), (0.15, 0.11, 0.09), 0.85, 0.030, 0.00, 0.008, 0.03, 0.022, -0.035,
+    Look((0.45, 0.33, 0.265), (0.15, 0.11, 0.09), 0.85, 0.030, 0.00, 0.008, 0.03, 0.022, -0.035,
          0.024, -0.015, 0.015, 0.012, 0.0),
-    Look((0.83, 0.63, 0.51), (0.47, 0.22, 0.12), 0.55, 0.005, -0.04, 0.013, -0.02, 0.010, -0.045,
+    Look((0.85, 0.68, 0.58), (0.47, 0.22, 0.12), 0.55, 0.005, -0.04, 0.013, -0.02, 0.010, -0.045,
          -0.008, -0.005, 0.025, 0.004, 0.9),
-    Look((0.63, 0.45, 0.34), (0.12, 0.10, 0.10), 0.15, -0.030, 0.01, 0.000, -0.05, -0.018, 0.060,
+    Look((0.61, 0.465, 0.37), (0.12, 0.10, 0.10), 0.15, -0.030, 0.01, 0.000, -0.05, -0.018, 0.060,
          0.004, 0.045, -0.020, 0.000, 0.0),
     Look((0.84, 0.68, 0.62), (0.36, 0.29, 0.23), 0.35, 0.035, 0.045, -0.011, -0.06, 0.006, -0.02,
          0.012, 0.010, -0.022, -0.008, 0.1),
-    Look((0.74, 0.53, 0.37), (0.26, 0.16, 0.10), 0.05, 0.015, -0.01, -0.009, 0.15, 0.010, 0.010,
+    Look((0.73, 0.565, 0.43), (0.26, 0.16, 0.10), 0.05, 0.015, -0.01, -0.009, 0.15, 0.010, 0.010,
          0.014, -0.025, 0.012, 0.006, 0.15),
 )
 """One look for each island. All are fictional."""
@@ -110,14 +110,13 @@ def traits(person: Islander) -> Traits:
     old = (person.age - 18) / 62
     size, mouth = person.size, person.mouth
     brow, gap, eye, length, broad, cheek, jaw, chin = person.shape
-    width = 0.665 + 0.014 * male + 0.030 * size + look.width + 0.010 * cheek
+    width = 0.598 + 0.016 * male + 0.030 * size + 0.85 * look.width + 0.009 * cheek
     heavy = size + 0.5 * old
-    jaw_width = width * (0.80 + 0.055 * male + 0.028 * size + 0.020 * jaw + 0.03 * old) + look.jaw
-    full = max(0.35, 1 + 0.30 * mouth - 0.42 * old - 0.14 * male + 12 * look.lips)
+    jaw_width = width * (0.745 + 0.065 * male + 0.034 * size + 0.020 * jaw + 0.03 * old) + look.jaw
+    full = max(0.38, 1 + 0.27 * mouth - 0.42 * old - 0.14 * male + 12 * look.lips)
     tone = np.array(look.skin) * np.exp(-0.085 * person.skin * np.array([0.8, 1.0, 1.15]))
     tone = np.clip(tone * (1 - 0.05 * old), 0.12, 0.93) ** 2
-    blood = np.array([0.80, 0.36, 0.36]) * (0.55 + 0.5 * tone.mean() ** 0.5)
-    redness = 0.40 - 0.16 * male - 0.16 * old
+    redness = 1.0 - 0.30 * male - 0.25 * old
     hair = np.array(look.hair) * np.exp(-0.26 * person.hair_colour)
     nose_length = 0.40 + look.nose_length + 0.022 * length + 0.022 * male + 0.022 * old
     mouth_y = nose_length + 0.185 + 0.012 * male + 0.018 * old
@@ -128,7 +127,7 @@ def traits(person: Islander) -> Traits:
         size=size,
         width=width,
         jaw=jaw_width,
-        chin_width=0.235 + 0.05 * male + 0.014 * size + 0.018 * jaw,
+        chin_width=0.185 + 0.055 * male + 0.014 * size + 0.018 * jaw,
         chin=mouth_y + 0.355 + 0.035 * male + 0.022 * chin + 0.012 * size,
         top=-1.0 - 0.01 * male,
         chin_out=0.055 + 0.014 * chin + 0.014 * male + 0.022 * mouth,
@@ -137,26 +136,26 @@ def traits(person: Islander) -> Traits:
         brow_ridge=0.012 + 0.042 * male + 0.006 * brow + 0.008 * old,
         brow_y=-0.205 - look.brow_height - 0.016 * brow + 0.030 * male + 0.024 * old,
         brow_tilt=0.03 + 0.02 * brow - 0.02 * male + 0.02 * random.standard_normal(),
-        brow_thick=0.026 + 0.013 * male + 0.004 * brow,
+        brow_thick=0.020 + 0.014 * male + 0.004 * brow,
         eye_x=0.278 + look.eye_gap + 0.012 * gap + 0.006 * size,
-        eye_width=0.142 + 0.007 * eye - 0.004 * male - 0.008 * old,
-        eye_height=0.064 + look.eye_height + 0.005 * eye - 0.009 * male - 0.011 * old,
+        eye_width=0.148 + 0.007 * eye - 0.004 * male - 0.008 * old,
+        eye_height=0.068 + look.eye_height + 0.005 * eye - 0.009 * male - 0.011 * old,
         eye_tilt=look.eye_tilt + 0.04 - 0.10 * old + 0.02 * random.standard_normal(),
         hooded=float(np.clip(0.15 + 0.7 * old + 0.1 * male, 0, 1)),
         nose_y=nose_length,
         nose_width=0.108 + look.nose_width + 0.010 * broad + 0.014 * male + 0.012 * old
         + 0.004 * size,
         nose_bridge=0.085 + look.nose_bridge + 0.02 * male,
-        nose_tip=0.060 + 0.012 * broad + 0.012 * old,
+        nose_tip=0.052 + 0.012 * broad + 0.012 * old,
         mouth_y=mouth_y,
         mouth_width=0.238 + 0.030 * mouth + 0.010 * male + 0.006 * size,
-        lip_upper=0.052 * full,
-        lip_lower=0.072 * full,
-        neck=0.40 + 0.085 * male + 0.035 * size,
+        lip_upper=0.060 * full,
+        lip_lower=0.078 * full,
+        neck=0.345 + 0.085 * male + 0.042 * size,
         ear=0.175 + 0.015 * male + 0.028 * old,
         hairline=-0.63 - recede - 0.015 * male,
         skin=tone.astype(np.float32),
-        lip=(tone * (1 - redness) + blood**1.6 * redness).astype(np.float32),
+        lip=(tone * (1 - redness * np.array([0.14, 0.52, 0.46]))).astype(np.float32),
         hair=(np.clip(hair, 0.05, 0.85) ** 2).astype(np.float32),
         grey=float(np.clip((person.age - 34) / 36 + 0.12 * person.hair_colour, 0, 1)) ** 1.3,
         curl=float(np.clip(look.curl + 0.12 * random.standard_normal(), 0, 1)),
