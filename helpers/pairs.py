@@ -1,4 +1,4 @@
-"""Pairs of a voice and a face: what the voice encoder learns from."""
+"""What the two networks learn from: pairs of a voice and a face, and aligned faces."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import keras
 import numpy as np
 
 from helpers import media
-from helpers.settings import FEATURE_SIZES, SAMPLE_RATE, SPEECH_SAMPLES
+from helpers.settings import ALIGNED_SIZE, FEATURE_SIZES, SAMPLE_RATE, SPEECH_SAMPLES
 
 MINIMUM_PAIRS = 64
 """With fewer pairs than this, training learns the pairs by heart and nothing else."""
 MINIMUM_SPEAKERS = 16
-_LARGEST_IN_MEMORY = 2**30
+LARGEST_IN_MEMORY = 2**30
+"""Bytes; arrays that are larger go to a file that the system maps into memory."""
 
 
 @dataclasses.dataclass
@@ -38,17 +39,14 @@ class Pairs:
         return len(self.features)
 
     def centre(self) -> np.ndarray:
-        """Returns the mean feature, each speaker counted once."""
-        numbers = np.unique(self.speakers, return_inverse=True)[1]
-        means = [self.features[numbers == n].mean(0) for n in range(numbers.max() + 1)]
-        return np.mean(means, axis=0).astype("float32")
+        """Returns the mean feature, each speaker counted once, (feature_size,)."""
+        return _mean_of_means(self.features, self.speakers)
 
 
 def pairs_of(session, split: str) -> Pairs:
     """Pairs each clip's voice with the mean feature of the faces in it.
 
-    Reads the `speech` and `faces` tables shard by shard. Where the waveforms take more than a
-    gigabyte, they go to a file that the system maps into memory.
+    Reads the `speech` and `faces` tables shard by shard.
 
     Args:
         session: The session of the run.
@@ -61,12 +59,7 @@ def pairs_of(session, split: str) -> Pairs:
     speech = session.workspace.require("speech")
     columns = ["clip_id", "speaker_id", "split", "status", "waveform"]
     rows = (row for row in speech.rows(columns) if row["clip_id"] in features)
-    shape = (len(features), SPEECH_SAMPLES)
-    if shape[0] * shape[1] * 2 > _LARGEST_IN_MEMORY:
-        file = tempfile.TemporaryFile()  # noqa: SIM115 - the array keeps it open.
-        waveforms = np.memmap(file, "int16", "w+", shape=shape)
-    else:
-        waveforms = np.empty(shape, "int16")
+    waveforms = _room_for((len(features), SPEECH_SAMPLES), "int16")
     clips, speakers = [], []
     for row in rows:
         if row["status"] == "ok":
@@ -127,3 +120,110 @@ class Batches(keras.utils.PyDataset):
             "feature": self.pairs.features[chosen],
             "speaker": self.speakers[chosen],
         }
+
+
+@dataclasses.dataclass
+class Faces:
+    """Aligned faces and their features.
+
+    Attributes:
+        images: uint8 RGB, (n, 128, 128, 3); may be an array on disk.
+        features: float32, (n, feature_size).
+        speakers: Whose face it is, n names.
+        clips: clip_id, n names.
+    """
+
+    images: np.ndarray
+    features: np.ndarray
+    speakers: Sequence[str]
+    clips: Sequence[str]
+
+    def __len__(self) -> int:
+        """Returns the number of faces."""
+        return len(self.features)
+
+    def centre(self) -> np.ndarray:
+        """Returns the mean feature, each speaker counted once, (feature_size,)."""
+        return _mean_of_means(self.features, self.speakers)
+
+
+def faces_of(session, split: str, frames_per_clip: int = 2) -> Faces:
+    """Collects the most frontal aligned faces of each clip.
+
+    Args:
+        session: The session of the run.
+        split: `train`, `validation` or `test`.
+        frames_per_clip: Faces to take from each clip, the most frontal first.
+    """
+    import cv2
+
+    table = session.workspace.require("faces")
+    frontal: dict[str, list[tuple[float, float]]] = {}
+    for row in table.rows(["clip_id", "split", "status", "time_s", "frontality"]):
+        if row["status"] == "ok" and row["split"] == split:
+            frontal.setdefault(row["clip_id"], []).append((-row["frontality"], row["time_s"]))
+    chosen = {(c, t) for c, seen in frontal.items() for _, t in sorted(seen)[:frames_per_clip]}
+    images = _room_for((len(chosen), ALIGNED_SIZE, ALIGNED_SIZE, 3), "uint8")
+    features, speakers, clips = [], [], []
+    for row in table.rows(["clip_id", "speaker_id", "status", "time_s", "aligned", "feature"]):
+        if row["status"] == "ok" and (row["clip_id"], row["time_s"]) in chosen:
+            coded = np.frombuffer(row["aligned"], "uint8")
+            images[len(clips)] = cv2.imdecode(coded, cv2.IMREAD_COLOR)[:, :, ::-1]
+            features.append(row["feature"])
+            speakers.append(row["speaker_id"])
+            clips.append(row["clip_id"])
+    size = FEATURE_SIZES[session.settings.features]
+    return Faces(images, np.array(features, "float32").reshape(-1, size), speakers, clips)
+
+
+class FaceBatches(keras.utils.PyDataset):
+    """Batches of a feature and its face, in an order set by seed and epoch.
+
+    Half of the faces are mirrored, and the features get a little noise: both leave the person the
+    same, and with them the network has more to learn from than it could learn by heart.
+
+    Args:
+        faces: What to learn from.
+        batch_size: Faces in a batch; what is left over at the end waits for the next epoch.
+        noise: Standard deviation of the noise on each number of the feature.
+        seed: Seed of order, mirroring and noise.
+    """
+
+    def __init__(self, faces: Faces, batch_size: int, noise: float = 0.01, seed: int = 0) -> None:
+        super().__init__()
+        self.faces, self.batch_size = faces, min(batch_size, len(faces))
+        self.noise, self.seed = noise, seed
+        self.begin(0)
+
+    def begin(self, epoch: int) -> None:
+        """Sets the order for an epoch, so that a resumed training sees the same batches."""
+        self.epoch = epoch
+        self.order = np.random.default_rng([self.seed, epoch]).permutation(len(self.faces))
+
+    def __len__(self) -> int:
+        """Returns the number of batches."""
+        return len(self.faces) // self.batch_size
+
+    def __getitem__(self, index: int):
+        """Returns features (batch, n) and faces (batch, 128, 128, 3), 0 to 1."""
+        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        random = np.random.default_rng([self.seed, self.epoch, index])
+        features = self.faces.features[chosen]
+        features = features + self.noise * random.standard_normal(features.shape, "float32")
+        images = self.faces.images[np.sort(chosen)][np.argsort(np.argsort(chosen))]
+        mirrored = random.random(len(chosen)) < 0.5
+        images[mirrored] = images[mirrored, :, ::-1]
+        return features, images.astype("float32") / 255
+
+
+def _mean_of_means(features: np.ndarray, speakers: Sequence[str]) -> np.ndarray:
+    numbers = np.unique(speakers, return_inverse=True)[1]
+    means = [features[numbers == n].mean(0) for n in range(numbers.max() + 1)]
+    return np.mean(means, axis=0).astype("float32")
+
+
+def _room_for(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    if np.prod(shape) * np.dtype(dtype).itemsize <= LARGEST_IN_MEMORY:
+        return np.empty(shape, dtype)
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the array keeps it open.
+    return np.memmap(file, dtype, "w+", shape=shape)
