@@ -99,7 +99,9 @@ def download(row: Row) -> dict[str, object]:
     except media.MediaError as error:
         clip |= {"status": "rejected", "reason": error.reason}
     except FileNotFoundError:
-        clip |= {"status": "gone", "reason": "The file is missing."}
+        missing = "The file is missing."
+        reason = missing if row.source == "file" else "The source no longer has the clip."
+        clip |= {"status": "gone", "reason": reason}
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         reason = _DISK_FULL if full else f"The system reports: {error.strerror or error}."

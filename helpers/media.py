@@ -24,7 +24,10 @@ LONGEST_CLIP_SECONDS = 20.0
 SHORTEST_SECONDS = 0.5
 """Less video or sound than this is no clip."""
 
-_VIDEO_OPTIONS = {"preset": "superfast", "crf": "23"}
+# Measured on 162 drawn frames of 480x360: `ultrafast` takes 0.11 s of one core and 250 kB where
+# `superfast` takes 0.19 s and 173 kB. Real footage, with its noise, is worth the slower one.
+_DRAWN_VIDEO = {"preset": "ultrafast", "crf": "26"}
+_REAL_VIDEO = {"preset": "superfast", "crf": "23"}
 _AUDIO_OPTIONS = {"aac_coder": "fast"}
 _AUDIO_BITS_PER_SECOND = 64_000
 
@@ -225,7 +228,7 @@ def normalise(source: Source, start_s: float = 0.0, end_s: float | None = None) 
     with streams.opened(source) as container:
         timed = streams.frames(source, container, start_s)
         shaper = streams.Shaper(container, CLIP_LINES)
-        return _encode(_even_pace(timed, start_s, limit, shaper), sound, CLIP_RATE)
+        return _encode(_even_pace(timed, start_s, limit, shaper), sound, CLIP_RATE, _REAL_VIDEO)
 
 
 def write_video(frames: Iterable[np.ndarray], audio: np.ndarray, rate: float = CLIP_RATE) -> bytes:
@@ -250,7 +253,7 @@ def write_video(frames: Iterable[np.ndarray], audio: np.ndarray, rate: float = C
         )
         for frame in frames
     )
-    return _encode(pictures, audio, rate)
+    return _encode(pictures, audio, rate, _DRAWN_VIDEO)
 
 
 def write_wav(path: Path, audio: np.ndarray, rate: int = SAMPLE_RATE) -> None:
@@ -308,7 +311,7 @@ def _even_pace(timed: Iterator, start_s: float, end_s: float, shaper: streams.Sh
         moment = next(moments)
 
 
-def _encode(pictures: Iterable, audio: np.ndarray, rate: float) -> bytes:
+def _encode(pictures: Iterable, audio: np.ndarray, rate: float, quality: dict) -> bytes:
     """Encodes PyAV frames of one size and 16 kHz mono sound as MP4 in memory."""
     import av
     from av.video.reformatter import VideoReformatter
@@ -326,7 +329,7 @@ def _encode(pictures: Iterable, audio: np.ndarray, rate: float) -> bytes:
     with av.open(
         buffer, "w", format="mp4", options={"movflags": "+faststart"}, io_open=open_again
     ) as container:
-        video = container.add_stream("libx264", rate=rate, options=_VIDEO_OPTIONS)
+        video = container.add_stream("libx264", rate=rate, options=quality)
         video.width, video.height, video.pix_fmt = first.width, first.height, "yuv420p"
         video.codec_context.thread_count = 1
         if len(audio):

@@ -38,7 +38,7 @@ def contact_sheet(
         return style.empty("There are no clips to show.")
     columns = min(columns, len(clips))
     rows = -(-len(clips) // columns)
-    drawn, axes = style.figure(rows, columns, (2.2 * columns + 0.2, 2.35 * rows + 0.4), title)
+    drawn, axes = style.figure(rows, columns, (2.2 * columns + 0.2, 2.0 * rows + 0.4), title)
     for place, clip in zip(axes.flat, clips, strict=False):
         status = str(clip["status"])
         colour = style.BLACK if status == "ok" else style.STATUS_COLOURS[status]
