@@ -19,7 +19,7 @@ from helpers.settings import CLIP_LINES
 
 BATCH_FRAMES = 8
 """Frames that the detector looks at together; more cost memory and save no time."""
-MIN_CONFIDENCE = 0.9
+MIN_CONFIDENCE = 0.8
 """Faces of which the detector is less sure are left out."""
 
 

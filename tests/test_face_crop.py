@@ -1,15 +1,19 @@
 """A clip becomes faces: what is found, who is chosen, how it is cut out."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from helpers import face_crop, media
+from helpers import download, face_crop, media
+from helpers.archipelago import portraits
+from helpers.archipelago.islanders import islander
 from helpers.face_detection import Detection, choose_speaker, detector, follow
-from helpers.settings import ALIGNED_SIZE, CROP_SIZE
+from helpers.settings import ALIGNED_SIZE, CROP_SIZE, SHARD_CLIPS, Settings
+from helpers.tables import Workspace
 
 CLIPS = Path(__file__).parents[1] / "../shared/real_media/clips"
 real = pytest.mark.skipif(not CLIPS.is_dir(), reason=f"no real clips in {CLIPS}")
@@ -222,6 +226,20 @@ def test_jpeg_keeps_colours_in_order():
     assert np.abs(again.astype(int) - image).max() < 8
 
 
+def test_islanders_are_found_and_look_ahead_or_not():
+    poses = portraits.Pose(yaw=0), portraits.Pose(yaw=14), portraits.Pose(yaw=24)
+    pictures = [
+        portraits.portrait(islander(number), pose, size=256) for number in (0, 1) for pose in poses
+    ]
+    faces = face_crop.faces_in(pictures)
+    assert all(faces)
+    for ahead, aside, away in (faces[:3], faces[3:]):
+        assert ahead.frontality > 0.75 > aside.frontality > away.frontality
+    features = np.stack([face.feature for face in faces])
+    apart = np.linalg.norm(features[:, None] - features, axis=2)
+    assert apart[0, 1] < apart[0, 3] and apart[3, 4] < apart[0, 3]
+
+
 # Clips
 
 
@@ -263,3 +281,31 @@ def test_of_two_people_the_one_at_the_given_place_is_taken(frame):
     assert {row["faces_in_frame"] for row in one + two} == {2}
     assert all(row["box"][0] + row["box"][2] < both.shape[1] / 2 for row in one)
     assert all(row["box"][0] > both.shape[1] / 2 for row in two)
+
+
+def test_the_table_has_rows_for_every_clip_and_only_missing_shards_are_made_again(tmp_path):
+    rows = [
+        clip([np.zeros((64, 64, 3), np.uint8)] * 15, clip_id=f"clip-{number}")
+        for number in range(2)
+    ]
+    rows += [
+        {**rows[0], "clip_id": f"clip-{number}", "status": "gone", "reason": "no", "video": None}
+        for number in range(2, SHARD_CLIPS + 5)
+    ]
+    by_name = {row["clip_id"]: row for row in rows}
+    workspace = Workspace(tmp_path, Settings.make()).use(SimpleNamespace(fingerprint="a"))
+    workspace.table("clips").build(
+        list(by_name), lambda keys: [by_name[key] for key in keys], download.SCHEMA, progress=False
+    )
+    session = SimpleNamespace(settings=workspace.settings, workspace=workspace)
+    assert face_crop.build_faces(session).made == len(rows)
+    first = workspace.require("faces").read()
+    assert first["clip_id"].to_pylist() == list(by_name)
+    assert workspace.require("faces").counts("reason") == {
+        "the clip is not there: no": len(rows) - 2,
+        "no face found in 2 frames": 2,
+    }
+    (workspace.table("faces").folder / "00001.parquet").unlink()
+    report = face_crop.build_faces(session)
+    assert (report.made, report.kept) == (5, SHARD_CLIPS)
+    assert workspace.require("faces").read().equals(first)

@@ -38,14 +38,14 @@ def mark_generated(face: np.ndarray) -> np.ndarray:
         face: (height, width, 3) uint8 RGB.
 
     Returns:
-        A marked copy of the same shape. A picture under 48 pixels gets a white corner only.
+        A marked copy of the same shape. A picture under 48 pixels gets a chequered corner.
     """
     marked = face.copy()
     height, width = face.shape[:2]
     letters = np.array([[pixel == "#" for pixel in line] for line in _GENERATED])
     text = np.pad(letters, 2).repeat(max(1, width // 128), 0).repeat(max(1, width // 128), 1)
     if min(height, width) < 48:
-        text = np.ones((max(1, height // 8), max(1, width // 8)), bool)
+        text = np.indices((max(2, height // 8), max(2, width // 8))).sum(axis=0) % 2 == 0
     corner = marked[height - text.shape[0] :, width - text.shape[1] :]
     corner[:] = np.where(text[..., None], 255, corner // 3)
     return marked
@@ -171,6 +171,36 @@ def side_by_side(
         axes[line, 0].set_ylabel(
             textwrap.fill(name, 14), rotation=0, ha="right", va="center", labelpad=8
         )
+    return drawn
+
+
+def distances(same: np.ndarray, different: np.ndarray, title: str = "") -> Figure:
+    """Draws the distances between face features of one person and of two.
+
+    Args:
+        same: Distances between pictures of one person, (n,).
+        different: Distances between pictures of two people, (m,).
+        title: Heading.
+
+    Returns:
+        Two histograms, each in shares of its own number, because most pairs are of
+        two people.
+    """
+    if not len(same) or not len(different):
+        return style.empty("There are not two pictures of one person and of two people.")
+    drawn, axes = style.figure(size=(8.5, 4.2), title=title)
+    place = axes[0, 0]
+    bins = np.linspace(0, max(same.max(), different.max()), 41)
+    for found, name, colour in (
+        (same, "one person", style.BLUE),
+        (different, "two people", style.ORANGE),
+    ):
+        shares = np.full(len(found), 100 / len(found))
+        label = f"{name}: {len(found):,} pairs"
+        place.hist(found, bins, weights=shares, color=colour, alpha=0.6, label=label)
+        place.axvline(found.mean(), color=colour, linewidth=2.5)
+    place.set(xlabel="L2 distance of the features", ylabel="pairs, %")
+    place.legend()
     return drawn
 
 
