@@ -96,7 +96,6 @@ class LiveFigure(keras.callbacks.Callback):
 
     def show(self, figure) -> None:
         """Puts the figure where the last one was; outside a notebook nothing is shown."""
-        import matplotlib.pyplot as plt
         from IPython import get_ipython
         from IPython.display import display
 
@@ -105,7 +104,6 @@ class LiveFigure(keras.callbacks.Callback):
                 self.place = display(figure, display_id=True)
             else:
                 self.place.update(figure)
-        plt.close(figure)
 
 
 def load(path: Path | str, what: str, notebook: str) -> keras.Model:

@@ -1,0 +1,210 @@
+"""Figures of notebook 03: waveforms, spectrograms and the pitch of a voice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from helpers.plots import style
+from helpers.settings import HOP_SAMPLES, SAMPLE_RATE, WINDOW_SAMPLES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def waveform(samples: np.ndarray, title: str = "Waveform") -> Figure:
+    """Draws a waveform over time.
+
+    Args:
+        samples: Float array (n,), 16 kHz, -1 to 1.
+        title: Heading.
+    """
+    drawn, axes = style.figure(size=(11, 3))
+    _waveform(axes[0, 0], samples)
+    axes[0, 0].set_title(title)
+    return drawn
+
+
+def spectrogram(
+    compressed: np.ndarray,
+    pitch: tuple[np.ndarray, np.ndarray] | None = None,
+    title: str = "Spectrogram",
+) -> Figure:
+    """Draws the size of a compressed spectrogram, with the fundamental frequency over it.
+
+    Args:
+        compressed: What `spectrogram.Spectrogram` makes of one clip, (frames, 257, 2).
+        pitch: Times in seconds and frequencies in hertz, NaN where there is no voice.
+        title: Heading.
+    """
+    drawn, axes = style.figure(size=(11, 4.4))
+    _spectrogram(drawn, axes[0, 0], compressed)
+    if pitch is not None:
+        _pitch(axes[0, 0], pitch)
+    axes[0, 0].set_title(title)
+    return drawn
+
+
+def parts(compressed: np.ndarray, seconds: float = 1.5) -> Figure:
+    """Draws the two channels that the network of the paper sees: real and imaginary part.
+
+    Args:
+        compressed: What `spectrogram.Spectrogram` makes of one clip, (frames, 257, 2).
+        seconds: How much of the beginning to show.
+    """
+    drawn, axes = style.figure(1, 2, (12, 4.4), "The two channels", sharey=True)
+    frames = round(seconds * SAMPLE_RATE / HOP_SAMPLES)
+    limit = np.quantile(np.abs(compressed), 0.99)
+    for channel, name in enumerate(("Real part", "Imaginary part")):
+        values = compressed[:frames, :, channel]
+        image = _image(axes[0, channel], values, style.DIVERGING, -limit, limit)
+        axes[0, channel].set_title(name)
+    axes[0, 1].set_ylabel("")
+    drawn.colorbar(image, ax=axes, label="sgn(S) |S|$^{0.3}$")
+    return drawn
+
+
+def compression(plain: np.ndarray, compressed: np.ndarray) -> Figure:
+    """Compares a spectrogram before and after the power law: pictures and values.
+
+    Args:
+        plain: `spectrogram.Spectrogram(power=1)` of one clip, (frames, 257, 2).
+        compressed: `spectrogram.Spectrogram()` of the same clip.
+    """
+    drawn, axes = style.figure(2, 2, (12, 7.4), "What the power law does")
+    for row, (values, name) in enumerate(((plain, "Before"), (compressed, "After"))):
+        size = np.hypot(values[..., 0], values[..., 1])
+        image = _image(axes[row, 0], size, style.SEQUENTIAL, 0, float(size.max()))
+        axes[row, 0].set_title(f"{name}: size")
+        drawn.colorbar(image, ax=axes[row, 0], label="|S|")
+        axes[row, 1].hist(values.ravel(), bins=101, color=(style.ORANGE, style.BLUE)[row])
+        axes[row, 1].set(
+            title=f"{name}: real and imaginary parts",
+            xlabel="Value",
+            ylabel="Count (log)",
+            yscale="log",
+        )
+    return drawn
+
+
+def log_mel(
+    values: np.ndarray,
+    hop: int = 320,
+    lowest_hz: float = 50.0,
+    highest_hz: float = 7600.0,
+    title: str = "Log-mel spectrogram without the microphone",
+) -> Figure:
+    """Draws a log-mel spectrogram as the compact network sees it.
+
+    Args:
+        values: What `spectrogram.LogMel` makes of one clip, (frames, bands), natural logarithms.
+        hop: Samples from one frame to the next.
+        lowest_hz: Lower edge of the first band.
+        highest_hz: Upper edge of the last band.
+        title: Heading.
+    """
+    drawn, axes = style.figure(size=(11, 4.4))
+    decibels = 10 / np.log(10) * values
+    seconds = len(values) * hop / SAMPLE_RATE
+    limit = float(np.quantile(np.abs(decibels), 0.995))
+    image = axes[0, 0].imshow(
+        decibels.T,
+        origin="lower",
+        aspect="auto",
+        cmap=style.SEQUENTIAL,
+        extent=(0, seconds, -0.5, values.shape[1] - 0.5),
+        vmin=-limit,
+        vmax=limit,
+    )
+    ticks = np.array([100, 200, 400, 800, 1600, 3200, 6400])
+    low, high, mels = (2595 * np.log10(1 + f / 700) for f in (lowest_hz, highest_hz, ticks))
+    axes[0, 0].set_yticks((mels - low) / (high - low) * (values.shape[1] + 1) - 1, ticks)
+    axes[0, 0].set(title=title, xlabel="Time (s)", ylabel="Frequency (Hz, mel scale)")
+    axes[0, 0].grid(visible=False)
+    drawn.colorbar(image, ax=axes[0, 0], label="Against the clip's mean (dB)")
+    return drawn
+
+
+def pitch(times: np.ndarray, hertz: np.ndarray, title: str = "Fundamental frequency") -> Figure:
+    """Draws the fundamental frequency of a voice over time, with its median.
+
+    Args:
+        times: Seconds, (frames,).
+        hertz: Frequencies, (frames,), NaN where there is no voice.
+        title: Heading.
+    """
+    drawn, axes = style.figure(size=(11, 3.4))
+    axes[0, 0].plot(times, hertz, ".", color=style.BLUE, markersize=4)
+    if np.isfinite(hertz).any():
+        median = float(np.nanmedian(hertz))
+        axes[0, 0].axhline(median, color=style.VERMILION, linestyle="--")
+        axes[0, 0].annotate(
+            f"median {median:.0f} Hz",
+            (1, median),
+            xycoords=("axes fraction", "data"),
+            xytext=(-4, 4),
+            textcoords="offset points",
+            ha="right",
+            color=style.VERMILION,
+        )
+    axes[0, 0].set(title=title, xlabel="Time (s)", ylabel="Frequency (Hz)", ylim=(50, 410))
+    return drawn
+
+
+def voice(
+    samples: np.ndarray, compressed: np.ndarray, pitch: tuple[np.ndarray, np.ndarray], title: str
+) -> Figure:
+    """Draws a voice on one page: waveform above, spectrogram and pitch below.
+
+    Args:
+        samples: Float array (n,), 16 kHz, -1 to 1.
+        compressed: What `spectrogram.Spectrogram` makes of it, (frames, 257, 2).
+        pitch: Times in seconds and frequencies in hertz, NaN where there is no voice.
+        title: Heading.
+    """
+    drawn, axes = style.figure(2, 1, (11, 6), title, sharex=True, height_ratios=(1, 2))
+    _waveform(axes[0, 0], samples)
+    axes[0, 0].set_xlabel("")
+    _spectrogram(drawn, axes[1, 0], compressed)
+    _pitch(axes[1, 0], pitch)
+    return drawn
+
+
+def _waveform(axis: Axes, samples: np.ndarray) -> None:
+    # A line through 96,000 samples is slow to draw; the extremes of 10 ms look the same.
+    frames = np.resize(samples, (len(samples) // HOP_SAMPLES, HOP_SAMPLES))
+    times = np.arange(len(frames)) * HOP_SAMPLES / SAMPLE_RATE
+    axis.fill_between(times, frames.min(1), frames.max(1), color=style.BLUE, linewidth=0.5)
+    limit = max(0.05, 1.1 * float(np.abs(samples).max(initial=0)))
+    axis.set(xlabel="Time (s)", ylabel="Amplitude", xlim=(0, len(samples) / SAMPLE_RATE))
+    axis.set_ylim(-limit, limit)
+
+
+def _spectrogram(drawn: Figure, axis: Axes, compressed: np.ndarray) -> None:
+    size = np.hypot(compressed[..., 0], compressed[..., 1])
+    image = _image(axis, size, style.SEQUENTIAL, 0, float(np.quantile(size, 0.999)))
+    drawn.colorbar(image, ax=axis, label="Compressed size")
+
+
+def _image(axis: Axes, values: np.ndarray, colours: str, low: float, high: float):
+    seconds = (len(values) * HOP_SAMPLES + WINDOW_SAMPLES - HOP_SAMPLES) / SAMPLE_RATE
+    image = axis.imshow(
+        values.T,
+        origin="lower",
+        aspect="auto",
+        cmap=colours,
+        extent=(0, seconds, 0, SAMPLE_RATE / 2000),
+        vmin=low,
+        vmax=high,
+    )
+    axis.set(xlabel="Time (s)", ylabel="Frequency (kHz)")
+    axis.grid(visible=False)
+    return image
+
+
+def _pitch(axis: Axes, pitch: tuple[np.ndarray, np.ndarray]) -> None:
+    times, hertz = pitch
+    axis.plot(times, hertz / 1000, color=style.VERMILION, linewidth=2, label="pitch")
+    axis.legend(loc="upper right", frameon=True)

@@ -1,0 +1,145 @@
+"""Figures of notebooks 04 and 05: how a network learns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from helpers.plots import style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Measures = Mapping[str, Sequence[float]]
+"""One list for each measure, with one number for each epoch."""
+
+_NAMES = {
+    "loss": "Loss",
+    "direction": "Direction term",
+    "distance": "Distance term",
+    "contrastive": "Contrastive term",
+    "l1": "L1 of pixels, training",
+    "val_l1": "L1 of pixels, validation",
+    "critic": "Discriminator",
+    "score": "Score of made faces",
+    "maps": "Matching maps",
+    "reconstruction": "Reconstruction",
+}
+
+
+def encoder_curves(measures: Measures) -> Figure:
+    """Draws loss and retrieval of the voice encoder, epoch by epoch.
+
+    Args:
+        measures: What `voice_encoder.train` returns or `training.LiveFigure` hands over.
+    """
+    drawn, axes = style.figure(1, 2, (12, 4.2))
+    _lines(axes[0, 0], measures, ("loss", "direction", "distance", "contrastive"), "Loss")
+    _recall(axes[0, 1], measures)
+    return drawn
+
+
+def retrieval_curve(measures: Measures) -> Figure:
+    """Draws how often the right validation face is found, against chance.
+
+    Args:
+        measures: Needs `val_recall_1`, `val_chance_1`, `val_recall_10` and `val_chance_10`.
+    """
+    drawn, axes = style.figure(size=(8, 4.2))
+    _recall(axes[0, 0], measures)
+    return drawn
+
+
+def decoder_curves(measures: Measures) -> Figure:
+    """Draws the error of the face decoder, epoch by epoch.
+
+    Args:
+        measures: What `face_decoder.train_decoder` returns.
+    """
+    drawn, axes = style.figure(1, 2, (12, 4.2))
+    _lines(axes[0, 0], measures, ("loss",), "Loss")
+    _lines(axes[0, 1], measures, ("l1", "val_l1"), "Mean error of a pixel (0 to 1)")
+    return drawn
+
+
+def adversarial_curves(measures: Measures) -> Figure:
+    """Draws the terms of the adversarial training, epoch by epoch.
+
+    Args:
+        measures: What `face_decoder.refine_with_gan` returns.
+    """
+    drawn, axes = style.figure(1, 2, (12, 4.2))
+    _lines(axes[0, 0], measures, ("critic", "score"), "Discriminator")
+    _lines(axes[0, 1], measures, ("reconstruction", "maps"), "Generator")
+    return drawn
+
+
+def sample_grid(
+    faces: np.ndarray, truth: np.ndarray | None = None, title: str = "The same features each epoch"
+) -> Figure:
+    """Shows the same few faces after each epoch; the true faces come last.
+
+    Args:
+        faces: What `face_decoder.SampleGrid` collected, uint8 (epochs, n, 128, 128, 3).
+        truth: True faces, uint8 (n, 128, 128, 3).
+        title: Heading.
+    """
+    epochs = len(faces)
+    shown = sorted({round(e) for e in np.linspace(0, epochs - 1, min(6, epochs))})
+    rows = [(f"epoch {epoch + 1}", faces[epoch]) for epoch in shown]
+    if truth is not None:
+        rows.append(("true", truth))
+    return _grid(rows, title)
+
+
+def before_after(before: np.ndarray, after: np.ndarray, truth: np.ndarray) -> Figure:
+    """Shows faces before and after the adversarial training, and the true ones.
+
+    Args:
+        before: uint8 (n, 128, 128, 3).
+        after: The same features decoded by the refined network.
+        truth: True faces.
+    """
+    rows = [("before", before), ("after", after), ("true", truth)]
+    return _grid(rows, "Before and after the adversarial training")
+
+
+def _lines(axis: Axes, measures: Measures, names: Sequence[str], label: str) -> None:
+    for name in names:
+        if name in measures:
+            epochs = np.arange(1, len(measures[name]) + 1)
+            axis.plot(epochs, measures[name], "o-", label=_NAMES[name])
+    axis.set(xlabel="Epoch", ylabel=label)
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.legend()
+
+
+def _recall(axis: Axes, measures: Measures) -> None:
+    if "val_recall_10" not in measures:
+        axis.text(0.5, 0.5, "No validation speakers", ha="center", transform=axis.transAxes)
+        axis.set_axis_off()
+        return
+    epochs = np.arange(1, len(measures["val_recall_10"]) + 1)
+    for k, colour in ((1, style.ORANGE), (10, style.BLUE)):
+        recall = 100 * np.asarray(measures[f"val_recall_{k}"])
+        axis.plot(epochs, recall, "o-", color=colour, label=f"R@{k}")
+        chance = 100 * measures[f"val_chance_{k}"][-1]
+        axis.axhline(chance, **{**style.CHANCE, "color": colour}, label=f"chance of R@{k}")
+    axis.set(xlabel="Epoch", ylabel="Right face found (%)", ylim=(0, None))
+    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.set_title("Retrieval of validation speakers")
+    axis.legend()
+
+
+def _grid(rows: Sequence[tuple[str, np.ndarray]], title: str) -> Figure:
+    columns = len(rows[0][1])
+    size = (1.5 * columns + 0.6, 1.5 * len(rows) + 0.6)
+    drawn, axes = style.figure(len(rows), columns, size, title)
+    for row, (name, faces) in zip(axes, rows, strict=True):
+        for axis, face in zip(row, faces, strict=True):
+            style.picture(axis, face)
+        row[0].set_ylabel(name)
+    return drawn
