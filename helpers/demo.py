@@ -6,7 +6,6 @@ first face takes seconds and every further one a fraction of a second.
 
 from __future__ import annotations
 
-import base64
 import csv
 import dataclasses
 import functools
@@ -20,51 +19,25 @@ import numpy as np
 
 from helpers import media
 from helpers.settings import SAMPLE_RATE, SPEECH_SECONDS
+from helpers.voice_sources import BUNDLED_VOICES, bundled_face, bundled_voice, record, upload
 
 if TYPE_CHECKING:
     import keras
+
+    from helpers.session import Session
+
+__all__ = ["BUNDLED_VOICES", "Reconstruction", "UnusableVoice", "bundled_face", "bundled_voice"]
+__all__ += ["centre", "hear", "models", "record", "reconstruct", "reconstruct_files", "upload"]
 
 FACE_SIZE = 256
 """Side of a reconstructed face in pixels, enlarged from the decoder's 128."""
 FIELDS = ("file", "status", "reason", "seconds", "face", "apparent_sex", "apparent_age")
 """Columns of results.csv."""
-BUNDLED_VOICES = {
-    "young woman": 1_000_039,
-    "older woman": 1_000_030,
-    "small woman": 1_000_037,
-    "young man": 1_000_067,
-    "older man": 1_000_001,
-    "large man": 1_000_140,
-}
-"""Voices to try without a file: test islanders, which no network was trained on."""
 # Where MTCNN's box lies in an aligned face, as shares of its side: x, y, width, height. Alignment
 # puts every face in the same place, so that detecting it again would only cost time.
 _FACE_BOX = (0.185, 0.09, 0.61, 0.83)
 _SEARCH_SECONDS = 30.0
 """How far into a recording speech is looked for."""
-_RECORD = """
-(async () => {
-  try {
-    const stream = await navigator.mediaDevices.getUserMedia({audio: true});
-    const recorder = new MediaRecorder(stream);
-    const parts = [];
-    recorder.ondataavailable = event => parts.push(event.data);
-    const stopped = new Promise(resolve => { recorder.onstop = resolve; });
-    recorder.start();
-    await new Promise(resolve => setTimeout(resolve, SECONDS * 1000));
-    recorder.stop();
-    await stopped;
-    stream.getTracks().forEach(track => track.stop());
-    const reader = new FileReader();
-    const read = new Promise(resolve => { reader.onloadend = resolve; });
-    reader.readAsDataURL(new Blob(parts));
-    await read;
-    return reader.result;
-  } catch (error) {
-    return 'error: ' + error.message;
-  }
-})()
-"""
 
 
 class UnusableVoice(ValueError):  # noqa: N818
@@ -229,6 +202,30 @@ def released_models() -> tuple[keras.Model, keras.Model]:
     return voice_encoder.released(), face_decoder.released()
 
 
+def models(session: Session) -> tuple[keras.Model, keras.Model]:
+    """Loads encoder and decoder as the settings of a run say: released, or trained by 04 and 05.
+
+    Raises:
+        MissingTable: They should be trained and are not; the message names the notebook.
+    """
+    if session.settings.weights == "released":
+        return released_models()
+    from helpers import face_decoder, voice_encoder
+
+    encoder, decoder = (session.workspace.checkpoints(n).require() for n in ("encoder", "decoder"))
+    return (
+        voice_encoder.load(encoder.path("voice_encoder.keras")),
+        face_decoder.load(decoder.path("face_decoder.keras")),
+    )
+
+
+def centre(encoder: keras.Model) -> np.ndarray:
+    """Returns the mean feature of the people an encoder was trained on, (d,)."""
+    from helpers import voice_encoder
+
+    return voice_encoder.centre_of(encoder)
+
+
 def predict(model: keras.Model, inputs: np.ndarray, batch: int = 16) -> np.ndarray:
     """Applies a model in small batches; without the start-up time of `model.predict`.
 
@@ -267,73 +264,6 @@ def png(image: np.ndarray) -> bytes:
     import cv2
 
     return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
-
-
-def upload() -> bytes:
-    """Asks for a sound file in Colab and returns its content.
-
-    Raises:
-        ValueError: Not in Colab, or nothing was chosen.
-    """
-    from helpers import session
-
-    if not session.in_colab():
-        raise ValueError("Uploading works in Colab. Here, give the path of a file instead.")
-    files = session.upload_files()
-    if not files:
-        raise ValueError("No file was chosen. Run the cell again and choose a sound file.")
-    return next(iter(files.values()))
-
-
-def record(seconds: float = SPEECH_SECONDS) -> np.ndarray:
-    """Records from the microphone of the browser in Colab.
-
-    Args:
-        seconds: Length of the recording, 1 to 60.
-
-    Returns:
-        float32 (samples,), 16 kHz, -1 to 1.
-
-    Raises:
-        ValueError: Not in Colab, a length that is not valid, or no microphone.
-    """
-    from helpers import session
-
-    if not 1 <= seconds <= 60:
-        raise ValueError(f"seconds={seconds!r} is not valid: record 1 to 60 seconds.")
-    if not session.in_colab():
-        raise ValueError("Recording works in Colab. Here, give the path of a file instead.")
-    answer = session.evaluate_javascript(_RECORD.replace("SECONDS", str(float(seconds))))
-    kind, _, content = str(answer).partition("base64,")
-    if not kind.startswith("data:"):
-        raise ValueError(
-            f"The browser did not record ({answer}). Allow the microphone for this page and run "
-            "the cell again."
-        )
-    try:
-        return media.read_audio(base64.b64decode(content))
-    except media.MediaError as error:
-        raise ValueError(f"The recording cannot be read: {error.reason}") from error
-
-
-def bundled_voice(name: str) -> np.ndarray:
-    """Renders the voice of a test islander.
-
-    Args:
-        name: One of `BUNDLED_VOICES`.
-
-    Returns:
-        float32 (96000,), 16 kHz, -1 to 1.
-
-    Raises:
-        ValueError: There is no such voice; the message names those there are.
-    """
-    from helpers.archipelago import voices
-    from helpers.archipelago.islanders import islander
-
-    if name not in BUNDLED_VOICES:
-        raise ValueError(f"There is no voice {name!r}. Choose one of: {', '.join(BUNDLED_VOICES)}.")
-    return voices.speak(islander(BUNDLED_VOICES[name]), 0)
 
 
 def _waveform(samples: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from helpers.session import Session
 
 __all__ = ["Pair", "Retrieval", "evaluate_released", "evaluate_tables", "format_report"]
-__all__ += ["measured_pairs", "read_pairs", "retrieval"]
+__all__ += ["measured_pairs", "pairs_to_test", "read_pairs", "retrieval"]
 
 _UTTERANCE = 0
 _SCENE = 0
@@ -123,7 +123,8 @@ def evaluate_released(
     predictions = {name: oracles.oracle_features(name, chosen) for name in ("voice", "latent")}
     reader = face_features.released_attribute_reader()
     usual_age = float(np.median(training.age))
-    result = assess(measured, training.centre, reader, usual_age, predictions)
+    centre = demo.centre(demo.released_models()[0])
+    result = assess(measured, centre, reader, usual_age, predictions)
     notes = []
     if first_islander < FIRST_TEST_ISLANDER:
         notes.append("Islanders below 1,000,000 are among them: the weights may know these.")
@@ -215,6 +216,37 @@ def read_pairs(
     ]
 
 
+def pairs_to_test(
+    session: Session, encoder: keras.Model, decoder: keras.Model
+) -> tuple[list[Pair], list[str]]:
+    """Reads the pairs to measure on: test rows, and never rows that were trained on.
+
+    When a corpus of one's own has too few test rows and the released weights are used, which know
+    none of its people, all rows are taken.
+
+    Args:
+        session: The session of the run.
+        encoder: Waveform -> feature.
+        decoder: Feature -> face.
+
+    Returns:
+        The pairs, and sentences about the choice.
+
+    Raises:
+        MissingTable: Notebook 02 or 03 has not been run.
+    """
+    pairs = read_pairs(session, encoder, decoder, "test")
+    people = len({pair.speaker_id for pair in pairs})
+    own = session.settings.corpus != "archipelago"
+    if people >= LEAST_PEOPLE["retrieval"] or session.settings.weights != "released" or not own:
+        return pairs, []
+    note = (
+        f"Only {people} people are in the test split; all are measured, because the released "
+        "weights were trained on none of them."
+    )
+    return read_pairs(session, encoder, decoder, None), [note]
+
+
 def measured_pairs(pairs: Sequence[Pair]) -> Measured:
     """Turns pairs into arrays, and looks at the generated faces with the recognition network."""
     return Measured(
@@ -239,9 +271,7 @@ def evaluate_tables(
         session: The session of the run.
         encoder: Waveform -> feature.
         decoder: Feature -> face.
-        pairs: Pairs from `read_pairs`, when they are there already; None reads those to test on:
-            the test rows, or all rows when there are too few and the released weights, which know
-            none of them, are used on a corpus of one's own.
+        pairs: Pairs to measure, when they are there already; None takes `pairs_to_test`.
 
     Returns:
         As `evaluate_released`: with few people fewer measures, and `skipped` says which. Without
@@ -253,29 +283,15 @@ def evaluate_tables(
     started = time.perf_counter()
     notes: list[str] = []
     if pairs is None:
-        pairs, notes = _pairs_to_test(session, encoder, decoder)
+        pairs, notes = pairs_to_test(session, encoder, decoder)
     result: dict = {"people": 0, "gallery": 0, "skipped": ["There is no pair to measure."]}
     if pairs:
         measured = measured_pairs(pairs)
-        centre, usual_age = _training_people(session, measured, notes)
-        reader = _reader(notes)
-        result = assess(measured, centre, reader, usual_age, _islander_oracles(measured, notes))
+        predictions = _islander_oracles(measured, notes)
+        result = assess(
+            measured, demo.centre(encoder), _reader(notes), _usual_age(session), predictions
+        )
     return {**result, "notes": notes, "seconds": round(time.perf_counter() - started, 1)}
-
-
-def _pairs_to_test(
-    session: Session, encoder: keras.Model, decoder: keras.Model
-) -> tuple[list[Pair], list[str]]:
-    pairs = read_pairs(session, encoder, decoder, "test")
-    people = len({pair.speaker_id for pair in pairs})
-    own = session.settings.corpus != "archipelago"
-    if people >= LEAST_PEOPLE["retrieval"] or session.settings.weights != "released" or not own:
-        return pairs, []
-    note = (
-        f"Only {people} people are in the test split; all are measured, because the released "
-        "weights were trained on none of them."
-    )
-    return read_pairs(session, encoder, decoder, None), [note]
 
 
 def _best_faces(session: Session, split: str | None) -> dict[str, dict]:
@@ -301,23 +317,13 @@ def _voices(
             yield row["clip_id"], media.from_int16(row["waveform"])
 
 
-def _training_people(
-    session: Session, measured: Measured, notes: list[str]
-) -> tuple[np.ndarray, float | None]:
-    """Mean feature and median age of those whom the encoder was trained on."""
-    if session.settings.weights == "released":
-        try:
-            training = oracles.training_islanders()
-            return training.centre, float(np.median(training.age))
-        except FileNotFoundError as error:
-            notes.append(str(error))
-    faces = [face["feature"] for face in _best_faces(session, "train").values()]
-    if len(faces) >= LEAST_PEOPLE["attributes"]:
-        ages = [_number(row.age) for row in session.manifest.rows if row.split == "train"]
-        known = [age for age in ages if np.isfinite(age)]
-        return np.mean(faces, axis=0), float(np.median(known)) if known else None
-    notes.append("The mean of the measured faces themselves stands for that of the training faces.")
-    return measured.features.mean(0), None
+def _usual_age(session: Session) -> float | None:
+    """Median age of those whom the encoder was trained on: what a constant guess would say."""
+    if session.settings.weights == "released" and oracles.ISLANDER_FEATURES.is_file():
+        return float(np.median(oracles.training_islanders().age))
+    ages = [_number(row.age) for row in session.manifest.rows if row.split == "train"]
+    known = [age for age in ages if np.isfinite(age)]
+    return float(np.median(known)) if known else None
 
 
 def _reader(notes: list[str]) -> face_features.AttributeReader | None:

@@ -12,9 +12,9 @@ from helpers.plots.faces import mark_generated, side_by_side
 from helpers.settings import HOP_SAMPLES, SAMPLE_RATE
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from helpers.demo import Reconstruction
     from helpers.evaluation import Pair
 
 _GALLERIES = {
@@ -29,10 +29,52 @@ _SYSTEMS = {
     "voice": "voice oracle",
     "latent": "latent oracle",
 }
-_METRICS = {"cosine": "cosine (1 is alike)", "l1": "L1 distance", "l2": "L2 distance"}
+_COLOURS = {
+    "network": style.BLUE,
+    "sex": style.LIGHT_GREY,
+    "demographic": style.GREY,
+    "voice": style.SKY_BLUE,
+    "latent": style.YELLOW,
+}
+_CHANCE_LINE = {"color": style.VERMILION, "linestyle": "-", "linewidth": 2.5}
 
 
-def retrieval_bars(report: Mapping, k: int = 10, title: str = "") -> Figure:
+def retrieval(report: Mapping, gallery: str = "unmatched", title: str = "") -> Figure:
+    """Draws R@K for several K: chance, the voice encoder with intervals, and the yardsticks.
+
+    Args:
+        report: What `evaluation.evaluate_released` or `evaluate_tables` returned.
+        gallery: `unmatched`, `sex_matched` or `sex_and_age_matched`.
+        title: Heading; empty says what is drawn.
+    """
+    systems = {"network": report.get("retrieval", {}), **report.get("oracles", {})}
+    shown = {name: found[gallery] for name, found in systems.items() if gallery in found}
+    if "network" not in shown:
+        return style.empty("Too few people to measure retrieval.")
+    network = shown["network"]
+    drawn, axes = style.figure(size=(10.0, 4.6), title=title or "How often the right face is found")
+    place = axes[0, 0]
+    steps = np.arange(len(network["recall"]))
+    width = 0.8 / len(shown)
+    for index, (name, found) in enumerate(shown.items()):
+        left = steps + (index - (len(shown) - 1) / 2) * width
+        recall = 100 * np.array(list(found["recall"].values()))
+        place.bar(left, recall, 0.92 * width, color=_COLOURS[name], label=_SYSTEMS[name])
+        ends = 100 * np.array(list(found["interval"].values())).T
+        errors = np.maximum(0, [recall - ends[0], ends[1] - recall])
+        place.errorbar(left, recall, errors, fmt="none", color=style.BLACK, capsize=3)
+    for step, chance in zip(steps, network["chance"].values(), strict=True):
+        label = "chance" if step == 0 else None
+        place.hlines(100 * chance, step - 0.46, step + 0.46, **_CHANCE_LINE, label=label)
+    place.set_xticks(steps, [f"R@{k}" for k in network["recall"]])
+    place.set_ylabel("right face found (%)")
+    place.grid(axis="x", visible=False)
+    place.legend(loc="upper left")
+    style.caption(drawn, _gallery_text(report, network))
+    return drawn
+
+
+def matched(report: Mapping, k: int = 10, title: str = "") -> Figure:
     """Draws R@K for each gallery: encoder and yardsticks with intervals, and the chance line.
 
     Args:
@@ -71,27 +113,38 @@ def retrieval_bars(report: Mapping, k: int = 10, title: str = "") -> Figure:
         place.set_xlim(0, end)  # room for the numbers beside the bars
         place.set_xticks([tick for tick in place.get_xticks() if tick <= min(end, 100)])
     axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
-    style.caption(
-        drawn,
-        f"{report['gallery']} voices, one face belongs to each. Thin lines: 95 % intervals, "
-        "bootstrapped over people.",
-    )
+    style.caption(drawn, _gallery_text(report, systems["network"][galleries[0]]))
     return drawn
 
 
-def confusion(sex: Mapping, title: str = "Apparent sex of the generated faces") -> Figure:
-    """Draws the confusion matrix of true and apparent sex.
+def apparent(report: Mapping, title: str = "How the generated faces look") -> Figure:
+    """Draws the confusion of true and apparent sex, and the error of the apparent age.
 
     Args:
-        sex: `report["apparent"]["sex"]`.
+        report: As in `retrieval`.
         title: Heading.
     """
-    if not sex:
-        return style.empty("Apparent sex was not measured: too few people of known sex.")
-    counts = np.array(sex["confusion"])
+    found = report.get("apparent", {})
+    if not found:
+        return style.empty("Too few people of known sex or age, or no face was found.")
+    drawn, axes = style.figure(1, len(found), (6.4 * len(found), 4.4), title)
+    places = list(axes[0])
+    notes = []
+    if "sex" in found:
+        _confusion(places.pop(0), np.array(found["sex"]["confusion"]))
+        notes.append(
+            f"Sex: balanced accuracy {100 * found['sex']['balanced_accuracy']:.0f} %, always "
+            f"saying the same {100 * found['sex']['constant_guess']:.0f} %."
+        )
+    if "age" in found:
+        _age_errors(places.pop(0), found["age"])
+        notes.append(f"Age: correlation {found['age']['correlation']:.2f}.")
+    style.caption(drawn, " ".join(notes))
+    return drawn
+
+
+def _confusion(place: Axes, counts: np.ndarray) -> None:
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    drawn, axes = style.figure(size=(7.0, 4.4), title=title)
-    place = axes[0, 0]
     place.imshow(shares, vmin=0, vmax=1, cmap=style.SEQUENTIAL)
     place.grid(visible=False)
     names = ["woman", "man"]
@@ -101,40 +154,55 @@ def confusion(sex: Mapping, title: str = "Apparent sex of the generated faces") 
         text = f"{counts[row, column]}\n{100 * shares[row, column]:.0f} %"
         colour = style.BLACK if shares[row, column] > 0.5 else "white"
         place.text(column, row, text, ha="center", va="center", color=colour, fontsize=14)
-    style.caption(
-        drawn,
-        f"Balanced accuracy {100 * sex['balanced_accuracy']:.0f} %; always saying the same gives "
-        f"{100 * sex['constant_guess']:.0f} %.",
-    )
-    return drawn
+    place.set_title("apparent sex")
 
 
-def similarity_histograms(
-    true: Mapping[str, np.ndarray], shuffled: Mapping[str, np.ndarray], title: str = ""
-) -> Figure:
+def _age_errors(place: Axes, age: Mapping) -> None:
+    errors = {
+        "generated faces": age["mean_absolute_error"],
+        "constant guess": age["constant_guess"],
+        "true faces": age["true_faces_mean_absolute_error"],
+    }
+    colours = [style.BLUE, style.GREY, style.LIGHT_GREY]
+    place.barh(list(errors), list(errors.values()), color=colours)
+    for row, error in enumerate(errors.values()):
+        place.text(error, row, f" {error:.1f}", va="center", fontsize=12)
+    place.invert_yaxis()
+    place.grid(axis="y", visible=False)
+    place.set_xlim(0, 1.2 * max(errors.values()))
+    place.set(xlabel="mean absolute error (years)", title="apparent age")
+
+
+def similarities(same: np.ndarray, others: np.ndarray, title: str = "") -> Figure:
     """Draws how alike predicted and true features are, beside those of somebody else.
 
     Args:
-        true: Metric (`cosine`, `l1`, `l2`) -> one value per true pair.
-        shuffled: The same for pairs with somebody else's face.
+        same: Cosine of each predicted feature and the true one, (n,).
+        others: Cosines with the faces of others, any number.
         title: Heading.
     """
-    drawn, axes = style.figure(
-        1, len(true), title=title or "Is the predicted feature the right one?"
+    same, others = np.ravel(same), np.ravel(others)
+    if not len(same) or not len(others):
+        return style.empty("Too few pairs to compare with those of somebody else.")
+    drawn, axes = style.figure(size=(9.0, 4.2), title=title or "Is the predicted feature right?")
+    place = axes[0, 0]
+    values = np.concatenate([same, others])
+    bins = np.linspace(values.min(), values.max() + 1e-9, 31)
+    for found, name, colour in (
+        (others, "somebody else's face", style.ORANGE),
+        (same, "own face", style.BLUE),
+    ):
+        # Shares and not counts, because there are far more pairs with somebody else.
+        weights = np.full(len(found), 100 / len(found))
+        place.hist(found, bins, weights=weights, color=colour, alpha=0.6, label=name)
+        place.axvline(found.mean(), color=colour, linewidth=2.5)
+    place.set(xlabel="cosine of predicted and true feature (1 is alike)", ylabel="pairs (%)")
+    place.legend(loc="upper left")
+    style.caption(
+        drawn,
+        f"{len(same)} voices. Means: own face {same.mean():.2f}, somebody else's "
+        f"{others.mean():.2f}.",
     )
-    for place, metric in zip(axes[0], true, strict=True):
-        values = np.concatenate([true[metric], shuffled[metric]])
-        bins = np.linspace(values.min(), values.max() + 1e-9, 31)
-        for found, name, colour in (
-            (shuffled[metric], "somebody else's face", style.ORANGE),
-            (true[metric], "own face", style.BLUE),
-        ):
-            place.hist(found, bins, color=colour, alpha=0.6, label=name)
-            place.axvline(found.mean(), color=colour, linewidth=2.5)
-        place.set(xlabel=_METRICS.get(metric, metric), ylabel="pairs")
-    axes[0, 0].set_ylim(0, 1.35 * axes[0, 0].get_ylim()[1])  # room for the legend
-    axes[0, 0].legend(loc="upper left")
-    style.caption(drawn, f"{len(next(iter(true.values())))} voices. Vertical lines: means.")
     return drawn
 
 
@@ -154,51 +222,69 @@ def true_and_reconstructed(pairs: Sequence[Pair], title: str = "") -> Figure:
     return side_by_side(faces, [_who(pair) for pair in pairs], title)
 
 
-def reconstruction_card(
-    face: np.ndarray,
-    spectrogram: np.ndarray,
-    crop: np.ndarray | None = None,
-    title: str = "",
-    text: str = "",
-) -> Figure:
-    """Shows true crop, spectrogram and reconstructed face in one row.
+def voices_to_faces(pairs: Sequence[Pair], title: str = "") -> Figure:
+    """Shows a row for each pair: true face, spectrogram of the voice, face made from it.
 
     Args:
-        face: The reconstructed face, marked, uint8 (side, side, 3) RGB.
-        spectrogram: Compressed real and imaginary parts, (frames, 257, 2).
-        crop: The true face, uint8 (side, side, 3) RGB; None where nobody knows it.
+        pairs: Pairs to show; a dozen or fewer.
         title: Heading.
+    """
+    from helpers.spectrogram import spectrogram_numpy
+
+    if not pairs:
+        return style.empty("There is no pair of a voice and a face to show.")
+    size = (9.0, 2.0 * len(pairs) + 0.6)
+    ratios = {"width_ratios": [1, 2.4, 1]}
+    drawn, axes = style.figure(len(pairs), 3, size, title, gridspec_kw=ratios)
+    for row, pair in zip(axes, pairs, strict=True):
+        style.picture(row[0], pair.crop, _who(pair))
+        _spectrogram(row[1], spectrogram_numpy(pair.waveform))
+        style.picture(row[2], mark_generated(pair.face))
+        row[1].set(xlabel="", title=pair.clip_id)
+    axes[0, 0].set_title("true face")
+    axes[0, 2].set_title("from the voice")
+    axes[-1, 1].set_xlabel("time (s)")
+    return drawn
+
+
+def voice_and_face(
+    spectrogram: np.ndarray, face: np.ndarray, crop: np.ndarray | None = None, text: str = ""
+) -> Figure:
+    """Shows a voice's spectrogram beside the face made from it, after the true one if known.
+
+    Args:
+        spectrogram: Compressed real and imaginary parts, (frames, 257, 2).
+        face: The reconstructed face, marked, uint8 (side, side, 3) RGB.
+        crop: The true face, uint8 (side, side, 3) RGB; None where nobody knows it.
         text: Caption of the reconstructed face.
     """
-    widths = [1, 1.9, 1] if crop is not None else [1.9, 1]
+    ratios = [1, 1.9, 1] if crop is not None else [1.9, 1]
     drawn, axes = style.figure(
-        1, len(widths), (3.3 * sum(widths), 3.6), title, gridspec_kw={"width_ratios": widths}
+        1, len(ratios), (3.3 * sum(ratios), 3.6), gridspec_kw={"width_ratios": ratios}
     )
     places = list(axes[0])
     if crop is not None:
         style.picture(places.pop(0), crop, "true face")
-    seconds = len(spectrogram) * HOP_SAMPLES / SAMPLE_RATE
-    loudness = np.hypot(spectrogram[..., 0], spectrogram[..., 1]).T
-    extent = (0, seconds, 0, SAMPLE_RATE / 2000)
-    brightest = np.quantile(loudness, 0.995)
-    places[0].imshow(loudness, origin="lower", aspect="auto", extent=extent, vmax=brightest)
-    places[0].set(xlabel="time (s)", ylabel="frequency (kHz)")
-    places[0].grid(visible=False)
+    _spectrogram(places[0], spectrogram)
     style.picture(places[1], face, text or "from the voice")
     return drawn
 
 
-def card_of(made: Reconstruction, crop: np.ndarray | None = None, title: str = "") -> Figure:
-    """Shows a reconstruction as `reconstruction_card` does, with how the face looks.
+def _spectrogram(place: Axes, spectrogram: np.ndarray) -> None:
+    seconds = len(spectrogram) * HOP_SAMPLES / SAMPLE_RATE
+    loudness = np.hypot(spectrogram[..., 0], spectrogram[..., 1]).T
+    extent = (0, seconds, 0, SAMPLE_RATE / 2000)
+    brightest = np.quantile(loudness, 0.995)
+    place.imshow(loudness, origin="lower", aspect="auto", extent=extent, vmax=brightest)
+    place.set(xlabel="time (s)", ylabel="kHz")
+    place.grid(visible=False)
 
-    Args:
-        made: What `demo.reconstruct` returned.
-        crop: The true face, where it is known.
-        title: Heading.
-    """
-    sex = {"F": "a woman", "M": "a man"}[made.apparent_sex]
-    text = f"looks like {sex}\nof about {made.apparent_age:.0f}"
-    return reconstruction_card(made.face, made.spectrogram, crop, title, text)
+
+def _gallery_text(report: Mapping, found: Mapping) -> str:
+    return (
+        f"{report['gallery']} voices of {report['people']} people, {found['candidates']:.0f} faces "
+        "to choose from. Thin lines: 95 % intervals, bootstrapped over people."
+    )
 
 
 def _who(pair: Pair) -> str:
