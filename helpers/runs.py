@@ -109,7 +109,7 @@ def _children_mb() -> int:
             total += child.memory_info().rss
         except psutil.Error:  # it ended while we looked
             continue
-    return round(total / 1e6)
+    return round(total / 2**20)
 
 
 def parameters(notebook: NotebookNode) -> dict[str, object]:
@@ -156,13 +156,16 @@ def execute(
     name: str,
     values: Mapping[str, object],
     on_cell: Callable[[int, int], None] | None = None,
+    log: Path | None = None,
 ) -> tuple[NotebookNode, NotebookReport]:
     """Executes one notebook from a fresh kernel.
 
     Args:
         name: Name of the notebook without its ending.
         values: Settings by field name, injected behind the form cell.
-        on_cell: Called with the index of the cell that starts and the number of cells.
+        on_cell: Called with the number of the cell that starts, from 1, and the number of cells.
+        log: File for what the kernel itself says, such as its last words when it dies; kept only
+            when the notebook fails.
 
     Returns:
         The notebook with its outputs, as far as it came, and the report.
@@ -184,11 +187,13 @@ def execute(
         kernel_manager_class=_Kernel,
         resources={"metadata": {"path": str(HOME / "notebooks")}},
         on_cell_start=started,
+        coalesce_streams=True,
     )
     sampler, begin = MemorySampler(), time.monotonic()
     sampler.start()
     try:
-        client.execute()
+        with (log or Path(os.devnull)).open("wb") as file:
+            client.execute(stdout=file, stderr=file)
         report.status, report.cell = "ok", ""
     except CellExecutionError as error:
         report.status, report.error = "failed", f"{error.ename}: {error.evalue}"
@@ -198,6 +203,8 @@ def execute(
     finally:
         report.peak_rss_mb = sampler.stop()
         report.seconds = round(time.monotonic() - begin, 1)
+    if log and report.status == "ok":
+        log.unlink()
     if ledger.is_file():
         report.metrics = json.loads(ledger.read_text()).get("metrics") or {}
     return notebook, report
@@ -224,7 +231,7 @@ def run(
     pictures: list[run_page.Picture] = []
     for place, name in enumerate(names):
         prefix = f"[{place + 1}/{len(names)}] {name:<17}"
-        notebook, reports[place] = execute(name, values, _progress(prefix))
+        notebook, reports[place] = execute(name, values, _progress(prefix), out / f"{name}.log")
         _print_report(prefix, reports[place])
         nbformat.write(notebook, out / f"{name}.ipynb")
         write_html(notebook, out / f"{name}.html", name)

@@ -1,0 +1,222 @@
+"""The notebooks as files: their skeleton, and what happens when they are run in odd ways."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import nbformat
+import normalise_notebooks
+import numpy as np
+import pytest
+
+from helpers import exercises, runs
+
+HOME = Path(__file__).resolve().parents[1]
+NAMES = runs.NOTEBOOKS
+OPENING = ["title", "goals", "bootstrap", "params", "config", "imports", "check-inputs"]
+FORM = ("CORPUS", "MODE", "VIDEOS", "MANIFEST", "ROWS", "SEED", "USE_DRIVE", "WORKSPACE")
+LINES_A_CELL = 25
+LINES_A_NOTEBOOK = 200
+
+
+def read(name: str) -> nbformat.NotebookNode:
+    return nbformat.read(HOME / "notebooks" / f"{name}.ipynb", as_version=4)
+
+
+def cell(name: str, identifier: str) -> nbformat.NotebookNode:
+    return next(cell for cell in read(name).cells if cell.id == identifier)
+
+
+def code_cells(name: str) -> list[nbformat.NotebookNode]:
+    return [cell for cell in read(name).cells if cell.cell_type == "code"]
+
+
+def test_there_are_seven_notebooks_and_no_other() -> None:
+    found = sorted(file.stem for file in (HOME / "notebooks").glob("*.ipynb"))
+    assert found == sorted(NAMES) and len(found) == 7
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_file_is_in_its_canonical_form(name: str) -> None:
+    """No outputs, known metadata only, and bootstrap, badge and notice as in the template."""
+    file = HOME / "notebooks" / f"{name}.ipynb"
+    assert file.read_text(encoding="utf-8") == normalise_notebooks.canonical(file), (
+        "Run: python tests/normalise_notebooks.py"
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_skeleton(name: str) -> None:
+    ids = [cell.id for cell in read(name).cells]
+    assert ids[: len(OPENING)] == OPENING
+    assert ids[-2:] == ["save", "recap"]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch("[a-z0-9-]{1,40}", identifier) for identifier in ids)
+    numbers = [identifier[9:] for identifier in ids if identifier.startswith("exercise-")]
+    assert numbers == [str(number + 1) for number in range(len(numbers))] and numbers
+    for number in numbers:
+        assert ids.index(f"solution-{number}") == ids.index(f"exercise-{number}") + 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_title_and_goals(name: str) -> None:
+    title, goals = cell(name, "title").source, cell(name, "goals").source
+    assert title.startswith(f"# {name[:2]} · ")
+    assert normalise_notebooks.badge(name) in title and f"/notebooks/{name}.ipynb" in title
+    assert normalise_notebooks.NOTICE in title
+    assert "**Expected time:** quick" in title or "in both modes" in title
+    assert 3 <= len(re.findall(r"^- ", goals, re.M)) <= 5
+    assert "| Reads | Writes |" in goals
+    for link in re.findall(r"\]\((\d\d_\w+\.ipynb)\)", goals + cell(name, "recap").source):
+        assert (HOME / "notebooks" / link).is_file()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_form_holds_literals_with_the_same_defaults_everywhere(name: str) -> None:
+    notebook = read(name)
+    values = runs.parameters(notebook)
+    assert list(values)[: len(FORM)] == list(FORM)
+    first = runs.parameters(read(NAMES[0]))
+    assert {key: values[key] for key in FORM} == {key: first[key] for key in FORM}
+    for line in cell(name, "params").source.splitlines():
+        assert line.startswith("#") or "# @param" in line
+    # Every value of the form reaches the settings.
+    config = cell(name, "config").source
+    unused = [key for key in values if f"={key}," not in config and key != "VOICE"]
+    assert not unused
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_code_stays_short(name: str) -> None:
+    lengths = {}
+    for each in code_cells(name):
+        lines = [line for line in each.source.splitlines() if line.strip()]
+        lengths[each.id] = len([line for line in lines if not line.lstrip().startswith("#")])
+    assert sum(lengths.values()) <= LINES_A_NOTEBOOK
+    assert max(lengths.values()) <= LINES_A_CELL, lengths
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_cell_is_python_and_every_picture_has_a_caption(name: str) -> None:
+    pictures = 0
+    for each in code_cells(name):
+        ast.parse(each.source)
+        if "picture" in each.metadata.get("tags", ()):
+            pictures += 1
+            assert each.metadata["caption"].endswith(".")
+    assert pictures
+
+
+SOLUTIONS = [
+    (name, each.id[9:])
+    for name in NAMES
+    for each in (read(name).cells if (HOME / "notebooks" / f"{name}.ipynb").is_file() else ())
+    if each.id.startswith("solution-")
+]
+
+
+@pytest.mark.parametrize(("name", "number"), SOLUTIONS)
+def test_a_solution_passes_its_check_and_the_bare_exercise_does_not(
+    name: str, number: str, capsys: pytest.CaptureFixture
+) -> None:
+    exercise, solution = cell(name, f"exercise-{number}"), cell(name, f"solution-{number}")
+    assert "solution" in solution.metadata["tags"] and solution.metadata["cellView"] == "form"
+    check = re.findall(r"exercises\.\w+\((\w+)\)", exercise.source)
+    assert check == re.findall(r"exercises\.\w+\((\w+)\)", solution.source)
+    names = {"np": np, "exercises": exercises, "outcome": []}
+    exec(exercise.source, names)
+    assert "not solved" in capsys.readouterr().out
+    # The solution's function in the place of the stub, checked by the exercise's own line.
+    definition = ast.unparse(
+        [part for part in ast.parse(solution.source).body if isinstance(part, ast.FunctionDef)][0]
+    )
+    stub = next(p for p in ast.parse(exercise.source).body if isinstance(p, ast.FunctionDef))
+    exec(exercise.source.replace(ast.get_source_segment(exercise.source, stub), definition), names)
+    assert capsys.readouterr().out.startswith("✓")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in (NAMES[0], "06_demo")])
+def test_out_of_order_the_notebook_to_run_first_is_named(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from helpers.tables import MissingTable
+
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "one.mp4").write_bytes(b"not a video")
+    monkeypatch.chdir(HOME / "notebooks")
+    notebook = read(name)
+    values = {"corpus": "my_videos", "videos": str(tmp_path / "videos")}
+    runs.inject(notebook, values | {"workspace": str(tmp_path)})
+    names: dict[str, object] = {}
+    with pytest.raises(MissingTable, match="01_download"):
+        for each in notebook.cells:
+            if each.cell_type == "code":
+                exec(each.source, names)
+            if each.id == "check-inputs":
+                break
+
+
+@pytest.fixture
+def colab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder like Colab's `/content`, a stand-in for `google.colab`, and a place to clone from."""
+    source = tmp_path / "source"
+    hidden = shutil.ignore_patterns("__pycache__")
+    for folder in ("helpers", "notebooks", "data_manifest"):
+        shutil.copytree(HOME / folder, source / folder, ignore=hidden)
+    shutil.copy(HOME / "requirements.txt", source)
+    git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
+    for command in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "source"]):
+        subprocess.run([*git, *command], cwd=source, check=True, capture_output=True)
+    content = tmp_path / "content"
+    (content / "notebooks").mkdir(parents=True)
+    stub = str(Path(__file__).parent / "colab_stub")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([stub, os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "stand-in")
+    monkeypatch.setenv("SPEECH2FACE_REPO", source.as_uri())
+    monkeypatch.setenv("SPEECH2FACE_DRIVE", str(tmp_path / "drive"))
+    monkeypatch.setattr(runs, "HOME", content)
+    return content
+
+
+def test_on_colab_a_notebook_fetches_the_series_and_runs(colab: Path, tmp_path: Path) -> None:
+    """The notebook stands alone, as Colab opens it: nothing of the series lies beside it."""
+    shutil.copy(HOME / "notebooks" / "01_download.ipynb", colab / "notebooks")
+    values = {"rows": 3, "use_drive": True, "workspace": str(tmp_path / "workspace")}
+    notebook, report = runs.execute("01_download", values)
+    assert report.status == "ok", report.error
+    said = "".join(
+        output.get("text", "") for each in notebook.cells for output in each.get("outputs", ())
+    )
+    assert "Colab" in said and "Mounted at" in said
+    assert (colab / "notebooks" / "speech2face-notebooks" / "helpers").is_dir()
+    shards = list((tmp_path / "drive" / "MyDrive" / "speech2face" / "clips").rglob("*.parquet"))
+    assert shards, "The table should have a copy on Drive."
+
+
+def test_without_helpers_and_without_colab_the_bootstrap_says_where_to_get_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=normalise_notebooks.REPO):
+        exec(cell(NAMES[0], "bootstrap").source, {})
+
+
+def test_the_normaliser_strips_outputs_and_foreign_metadata(tmp_path: Path) -> None:
+    notebook = read(NAMES[0])
+    code = next(each for each in notebook.cells if each.id == "config")
+    code.outputs = [nbformat.v4.new_output("stream", text="hello")]
+    code.execution_count = 3
+    code.metadata["executionInfo"] = {"user": "someone"}
+    notebook.metadata["widgets"] = {}
+    injected = nbformat.v4.new_code_cell("SEED = 1", id="injected-parameters")
+    injected.metadata["tags"] = ["injected-parameters"]
+    notebook.cells.insert(4, injected)
+    file = tmp_path / f"{NAMES[0]}.ipynb"
+    nbformat.write(notebook, file)
+    clean = normalise_notebooks.canonical(file)
+    assert clean == (HOME / "notebooks" / file.name).read_text(encoding="utf-8")
