@@ -183,8 +183,12 @@ def ears(board: Board, look: Traits, base: np.ndarray,
 
 
 def paint_glasses(board: Board, look: Traits, person: Islander, picture: np.ndarray,
-                  cover: np.ndarray) -> None:
-    """Paints glasses with a thin frame, their soft shadow and a faint reflection."""
+                  cover: np.ndarray) -> np.ndarray:
+    """Paints glasses with a thin frame, their soft shadow and a faint reflection.
+
+    Returns:
+        float32 (height, width), the share of the picture that still shows.
+    """
     random = generator("glasses", person.number)
     frame = [(0.02, 0.02, 0.025), (0.10, 0.045, 0.02), (0.22, 0.20, 0.17), (0.05, 0.06, 0.12)][
         random.integers(4)]
@@ -206,11 +210,13 @@ def paint_glasses(board: Board, look: Traits, person: Islander, picture: np.ndar
                         [s * (look.width + 0.03), -0.045]]) for s in (-1, 1)]
     mark = np.maximum(mark, board.strokes([middle[0], *arms], [1, 1, 1], thick))
     shadow = board.blur(np.roll(mark, round(0.03 * board.scale), 0), 0.012)
-    picture *= (1 - 0.22 * shadow * cover)[..., None]
+    share = 1 - 0.22 * shadow * cover
+    picture *= share[..., None]
     streak = smoothstep(np.sin(7 * (board.x + board.y) + 4 * random.random()), 0.55, 1.0)
     picture += (0.030 * glass * streak)[..., None]
     colour = np.array(frame, np.float32) * (1 + 0.8 * smoothstep(-board.y, -0.1, 0.15))[..., None]
     picture[:] = picture * (1 - mark[..., None]) + colour * mark[..., None]
+    return share * (1 - mark)
 
 
 def open_mouth(board: Board, look: Traits, picture: np.ndarray, light: np.ndarray,
@@ -252,10 +258,10 @@ def open_mouth(board: Board, look: Traits, picture: np.ndarray, light: np.ndarra
     inside *= (np.abs(u) < 1)
     depth = np.clip((y - top) / np.maximum(bottom - top, 1e-3), 0, 1)
     cave = np.array([0.055, 0.014, 0.012], np.float32) * (0.5 + 0.5 * depth)[..., None]
-    edge = 0.050 * (1 - 0.6 * u * u)
+    edge = 0.038 * (1 - 0.6 * u * u)
     gaps = 1 - 0.22 * np.exp(-((np.abs(np.mod(board.xs / 0.048, 1) - 0.5) / 0.07) ** 2))
     teeth = board.edge(edge - (y - top), 3) * np.clip(1.1 - np.abs(u) * 1.15, 0, 1) ** 0.5
-    enamel = np.array([0.62, 0.57, 0.49], np.float32) * (1 - 0.25 * look.old)
+    enamel = np.array([0.50, 0.46, 0.40], np.float32) * (1 - 0.25 * look.old)
     shade = (0.35 + 0.65 * smoothstep(y - top, 0.0, 0.03)) * (1 - 0.55 * u * u) * gaps
     cave = cave * (1 - teeth[..., None]) + enamel * (teeth * shade)[..., None]
     tongue = np.exp(-((u / 0.55) ** 2)) * smoothstep(depth, 0.62, 0.95) * (1 - teeth)

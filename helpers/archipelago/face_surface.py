@@ -39,10 +39,11 @@ def outline(look: Traits) -> np.ndarray:
     chin = look.chin
     points = np.array([
         (0.0, look.top),
-        (0.34 * w, look.top + 0.035),
-        (0.66 * w, look.top + 0.16),
-        (0.88 * w, look.top + 0.38),
-        (0.975 * w, -0.36),
+        (0.25 * w, look.top + 0.012),
+        (0.50 * w, look.top + 0.065),
+        (0.74 * w, look.top + 0.19),
+        (0.90 * w, look.top + 0.37),
+        (0.98 * w, -0.34),
         (1.0 * w, -0.10),
         (0.985 * w, 0.15),
         (0.5 * (0.95 * w + 1.04 * jaw), 0.36),
@@ -106,10 +107,10 @@ def height_field(board: Board, look: Traits, person: Islander,
     rise = smoothstep(board.ys, -0.14, ny)
     fall = 1 - smoothstep(board.ys, ny - 0.03, ny + 0.10)
     ridge = (look.nose_bridge * smoothstep(board.ys, -0.24, -0.02) + 0.118 * rise) * fall
-    spread = 0.078 + 0.55 * (nw - 0.05) * rise + 0.006 * look.male
+    spread = 0.080 - 0.016 * bump(0, 0.10, 1, 0.10)[:, 0] + 0.50 * (nw - 0.05) * rise**1.5 + 0.006 * look.male
     z += ridge[:, None] * np.exp(-((board.x / spread[:, None]) ** 2))
     z += look.nose_tip * bump(0.003 * look.asymmetry[0], ny - 0.018, 0.080, 0.080)
-    z += 0.085 * pair(nw * 0.96, ny + 0.010, 0.052, 0.058)
+    z += 0.088 * pair(nw * 0.97, ny + 0.012, 0.054, 0.056)
     z -= 0.022 * pair(nw * 0.92 + 0.052, ny + 0.005, 0.022, 0.06)
     z -= 0.030 * pair(0.050 + 0.2 * (nw - 0.1), ny + 0.062, 0.027, 0.018)
     # The mouth: a mound, the lips' rolls, the groove above and the fold below.
@@ -216,6 +217,8 @@ def skin(board: Board, look: Traits, person: Islander, radius: np.ndarray,
     shade -= (0.10 + 0.14 * look.old) * pair(look.eye_x - 0.03, 0.085, 0.12, 0.05)
     shade -= 0.05 * pair(look.eye_x, -0.06, 0.14, 0.05)
     shade -= (0.18 + 0.20 * look.old) * wrinkles
+    shade -= 0.20 * pair(look.nose_width + 0.048, look.nose_y + 0.012, 0.013, 0.040)
+    shade -= 0.14 * bump(0, look.nose_y + 0.075, look.nose_width * 0.9, 0.020)
     if look.freckles > 0.05:
         spots = smoothstep(noise_at(1, random, shape), 1.45, 2.1)
         zone = np.clip(pair(0.30, 0.2, 0.26, 0.16) + bump(0, 0.2, 0.25, 0.16), 0, 1)
@@ -247,8 +250,8 @@ def skin(board: Board, look: Traits, person: Islander, radius: np.ndarray,
     seam = np.exp(-(((board.y - line) / 0.0085) ** 2)) * (
         np.clip((1.06 - np.abs(board.xs) / look.mouth_width) / 0.15, 0, 1))
     colour *= 1 - 0.68 * seam[..., None]
-    nostril = pair(0.054 + 0.25 * (look.nose_width - 0.1), look.nose_y + 0.058, 0.026, 0.013)
-    colour *= 1 - 0.80 * np.clip(nostril, 0, 1)[..., None]
+    nostril = pair(0.054 + 0.25 * (look.nose_width - 0.1), look.nose_y + 0.058, 0.028, 0.015)
+    colour *= 1 - 0.90 * np.clip(nostril, 0, 1)[..., None]
     if person.scar:
         colour = paint_scar(board, person.scar, colour)
     return colour.astype(np.float32), lips
@@ -341,7 +344,7 @@ def face(board: Board, look: Traits, person: Islander, light: Light,
     radius = radius_on(board, look)
     z, wrinkles = height_field(board, look, person, radius)
     albedo, lips = skin(board, look, person, radius, wrinkles)
-    rough = z + 0.00045 * noise_at(1, random, z.shape) + 0.0005 * noise_at(2, random, z.shape)
+    rough = z + 0.00030 * noise_at(1, random, z.shape) + 0.0003 * noise_at(2, random, z.shape)
     soft = normals(board, board.blur(z, 0.009))
     sharp = normals(board, rough)
     cavity = np.clip(board.blur(z, 0.045) - z, 0, 1)
@@ -353,7 +356,7 @@ def face(board: Board, look: Traits, person: Islander, light: Light,
     lit = illuminate(soft, light, direction, shadow, occlusion)
     lit *= (0.80 + 0.20 * occlusion)[..., None]
     oily = 0.55 + 0.5 * board.bump(0, -0.4, 0.35, 0.25) + 0.5 * board.bump(0, 0.25, 0.13, 0.25)
-    oily = oily * (1 - 0.35 * look.old) * (0.85 + 0.15 * noise_at(1, random, z.shape))
+    oily = oily * (1 - 0.35 * look.old) * (0.94 + 0.06 * noise_at(1, random, z.shape))
     shine = 0.085 * oily * gloss(sharp, direction, 9) + 0.07 * oily * gloss(sharp, direction, 34)
     shine += lips * (0.16 * (1 - 0.6 * look.old)) * gloss(sharp, direction, 40)
     rim = 0.05 * cv2.pow(np.clip(1 - soft[2], 0, 1), 3.0)

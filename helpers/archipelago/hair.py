@@ -109,10 +109,10 @@ def strands(look: Traits, person: Islander) -> list[tuple[np.ndarray, float, flo
             y1 = root_y - (0.03 + vol * 0.9)
             x2 = side * (w * (0.86 + 0.14 * q) + vol * q)
             y2 = look.hairline + 0.20 - 0.26 * q
-            x3 = side * (w * (0.97 + 0.05 * q) + vol * 1.1 * q)
+            x3 = side * (w * (0.925 + 0.095 * q) + vol * 1.1 * q)
             y3 = 0.02 + 0.1 * q
             end = bottom + random.normal(0, 0.05, count) - 0.10 * (1 - q)
-            x4 = side * (w * (0.93 + 0.07 * q) + vol * (0.2 + 1.1 * q) + 0.02)
+            x4 = side * (w * (0.84 + 0.16 * q) + vol * (0.1 + 1.2 * q) + 0.01)
             if style == "long" or not look.male:
                 layers.append((jitter(row((root_x, root_y), (x1, y1), (x2, y2), (x3, y3),
                                           (x4, 0.6 * end), (x4 * 0.99, end)), 0.012), thick,
@@ -191,10 +191,10 @@ def paint_hair(board: Board, look: Traits, person: Islander, light: Light,
             grey = 255 * np.clip(look.grey + 0.1 * random.standard_normal(), 0, 1)
             cv2.polylines(image, [lines[i][:-1] for i in group], False, (tone, 255, grey), wide,
                           cv2.LINE_AA, 4)
-        for group in groups:
-            tone = 255 * np.clip(bright + 0.16 * random.standard_normal(), 0.08, 1)
-            grey = 255 * float(random.random() < look.grey)
-            grey = 0.35 * grey + 0.65 * 255 * look.grey
+        for group in np.array_split(order, 30):
+            tone = 255 * np.clip(bright + 0.14 * random.standard_normal(), 0.08, 1)
+            spread = 1.2 * look.grey * (1 - look.grey)
+            grey = 255 * np.clip(look.grey + spread * random.standard_normal(), 0, 1)
             cv2.polylines(image, [lines[i] for i in group], False, (tone, 255, grey), 1,
                           cv2.LINE_AA, 4)
     field = cv2.GaussianBlur(image, (0, 0), 0.55).astype(np.float32) / 255

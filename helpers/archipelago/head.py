@@ -7,7 +7,7 @@ import dataclasses
 import cv2
 import numpy as np
 
-from helpers.archipelago.canvas import LEFT, SPAN, TOP, board, smoothstep
+from helpers.archipelago.canvas import LEFT, SPAN, TOP, board
 from helpers.archipelago.face_parts import (
     ears,
     open_mouth,
@@ -15,7 +15,7 @@ from helpers.archipelago.face_parts import (
     paint_eyes,
     paint_glasses,
 )
-from helpers.archipelago.face_surface import face, radius_on
+from helpers.archipelago.face_surface import Surface, face, radius_on
 from helpers.archipelago.hair import paint_beard, paint_hair
 from helpers.archipelago.islanders import Islander
 from helpers.archipelago.staging import Light, Pose
@@ -23,8 +23,12 @@ from helpers.archipelago.traits import Traits
 
 PIVOT = np.array([0.0, 0.85, -0.35], np.float32)
 """Where the head turns on the neck, head coordinates."""
+FACE_WINDOW = (-0.86, -1.10, 0.86, 1.18)
+"""Left, top, right and bottom of face and ears, head coordinates."""
 MOUTH_WINDOW = (-0.56, 0.34, 0.56, 1.30)
-"""Left, top, right and bottom of what an opening mouth moves."""
+"""What an opening mouth moves."""
+EYE_WINDOW = (-0.56, -0.21, 0.56, 0.21)
+"""What blinking moves."""
 
 
 def to_screen(linear: np.ndarray) -> np.ndarray:
@@ -41,11 +45,19 @@ class Head:
         picture: uint8 (size, size, 4), RGB as on the screen times cover, and cover.
         linear: float32 (size, size, 4), the same before the screen's curve.
         mouth_light: float32 (3,), light at the mouth.
+        surface: The lit face, its eyes painted.
+        bare: float32 (height, width, 3), the face's colour before its eyes were painted.
+        gain: float32 (height, width, 3), how much of the face's colour shows in `linear`.
+        direction: Unit vector to the key light in head coordinates.
     """
 
     picture: np.ndarray
     linear: np.ndarray
     mouth_light: np.ndarray
+    surface: Surface
+    bare: np.ndarray
+    gain: np.ndarray
+    direction: np.ndarray
 
 
 def finish(linear: np.ndarray) -> np.ndarray:
@@ -68,15 +80,16 @@ def build_head(person: Islander, look: Traits, light: Light, size: int,
     """
     direction = pose.rotation().T @ np.array(light.direction, np.float32)
     whole = board(size)
-    window = board(size, -0.86, -1.10, 0.86, 1.18)
+    window = board(size, *FACE_WINDOW)
     surface = face(window, look, person, light, direction)
     gaze = (0.0, 0.0)
     if follow:
         gaze = (-0.045 * np.sin(np.radians(pose.yaw)) * 1.3,
                 0.045 * np.sin(np.radians(pose.pitch)) * 1.2)
     paint_beard(window, look, person, surface.colour, surface.light, surface.radius)
-    paint_eyes(window, look, person, surface, direction, pose.blink, gaze)
     paint_brows(window, look, person, surface)
+    bare = surface.colour.copy()
+    paint_eyes(window, look, person, surface, direction, pose.blink, gaze)
     hair, hair_cover = paint_hair(whole, look, person, light, direction)
     lit = np.array(light.key) * 0.5 + np.array(light.fill) * 0.8 + np.array(light.sky) * 0.4
     ear, ear_cover = ears(window, look, look.skin * lit.astype(np.float32) * light.exposure,
@@ -86,15 +99,13 @@ def build_head(person: Islander, look: Traits, light: Light, size: int,
                          [0, 1, -direction[1] * 0.10 * window.scale + 0.02 * window.scale]])
     moved = cv2.warpAffine(shadow, offset, shadow.shape[::-1])
     shadow = window.blur(np.maximum(moved, shadow), 0.030)
-    picture = surface.colour * surface.cover[..., None] + ear * (
-        1 - surface.cover)[..., None] * (ear_cover > 0)[..., None]
     cover = np.maximum(surface.cover, ear_cover)
-    picture = np.where((surface.cover + ear_cover > 0)[..., None],
-                       picture / np.maximum(np.maximum(surface.cover, (ear_cover > 0) * 1.0),
-                                            1e-3)[..., None], 0)
-    picture *= (1 - 0.55 * shadow)[..., None] * np.float32([1, 0.97, 0.95]) ** shadow[..., None]
+    share = np.where(ear_cover > 0.01, surface.cover, 1.0)[..., None].astype(np.float32)
+    dim = (1 - 0.55 * shadow)[..., None] * (1 - shadow[..., None] * np.float32([0, 0.03, 0.05]))
+    gain = share * dim
+    picture = surface.colour * gain + ear * ((1 - share) * dim)
     if person.glasses:
-        paint_glasses(window, look, person, picture, surface.cover)
+        gain *= paint_glasses(window, look, person, picture, surface.cover)[..., None]
     linear = np.zeros((size, size, 4), np.float32)
     linear[window.window] = np.dstack([picture, cover])
     amount = hair_cover[..., None]
@@ -103,7 +114,23 @@ def build_head(person: Islander, look: Traits, light: Light, size: int,
     linear[..., :3] = linear[..., :3] * (1 - weight) + hair * weight
     linear[..., 3:] = total
     spot = surface.light[np.abs(window.ys - look.mouth_y) < 0.05].mean((0, 1))
-    return Head(finish(linear), linear, spot.astype(np.float32))
+    gain *= 1 - weight[window.window]
+    return Head(finish(linear), linear, spot.astype(np.float32), surface, bare, gain, direction)
+
+
+def with_blink(head: Head, person: Islander, look: Traits, size: int, blink: float) -> np.ndarray:
+    """Returns the head's eye window with the lids moved, uint8 RGBA premultiplied."""
+    window, eyes = board(size, *FACE_WINDOW), board(size, *EYE_WINDOW)
+    moved = dataclasses.replace(head.surface, colour=head.bare.copy())
+    paint_eyes(window, look, person, moved, head.direction, blink, (0.0, 0.0))
+    change = (moved.colour - head.surface.colour) * head.gain
+    rows = slice(eyes.rows.start - window.rows.start, eyes.rows.stop - window.rows.start)
+    columns = slice(
+        eyes.columns.start - window.columns.start, eyes.columns.stop - window.columns.start
+    )
+    linear = head.linear[eyes.window].copy()
+    linear[..., :3] += change[rows, columns]
+    return finish(linear)
 
 
 def with_mouth(head: Head, look: Traits, size: int, opening: float) -> np.ndarray:
@@ -176,5 +203,3 @@ def project(look: Traits, pose: Pose, point: tuple[float, float, float]) -> tupl
     turned = pose.rotation() @ (np.array(point, np.float32) - PIVOT) + PIVOT
     return float((turned[0] - LEFT) / SPAN), float((turned[1] - TOP) / SPAN)
 
-
-__all__ = ["Head", "build_head", "depth", "maps", "project", "smoothstep", "with_mouth"]

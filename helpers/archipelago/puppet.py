@@ -7,12 +7,14 @@ import numpy as np
 
 from helpers.archipelago.canvas import board
 from helpers.archipelago.head import (
+    EYE_WINDOW,
     MOUTH_WINDOW,
     build_head,
     depth,
     maps,
     project,
     to_screen,
+    with_blink,
     with_mouth,
 )
 from helpers.archipelago.islanders import Islander
@@ -22,7 +24,6 @@ from helpers.archipelago.traits import traits
 
 MOUTHS = (0.0, 0.2, 0.45, 0.7, 1.0)
 BLINKS = (0.0, 0.5, 1.0)
-EYE_WINDOW = (-0.56, -0.16, 0.56, 0.20)
 
 
 class Puppet:
@@ -38,16 +39,12 @@ class Puppet:
         self.size = size
         self.look = traits(islander)
         lamp = light(scene)
-        heads = [build_head(islander, self.look, lamp, size, Pose(blink=blink), follow=False)
-                 for blink in BLINKS[:1]]
-        head = heads[0]
+        head = build_head(islander, self.look, lamp, size, Pose(), follow=False)
         self._picture = head.picture.copy()
         self._mouth_at = board(size, *MOUTH_WINDOW).window
         self._mouths = [with_mouth(head, self.look, size, opening) for opening in MOUTHS]
         self._eyes_at = board(size, *EYE_WINDOW).window
-        shut = build_head(islander, self.look, lamp, size, Pose(blink=1.0), follow=False)
-        half = build_head(islander, self.look, lamp, size, Pose(blink=0.5), follow=False)
-        self._eyes = [h.picture[self._eyes_at].copy() for h in (head, half, shut)]
+        self._eyes = [with_blink(head, islander, self.look, size, blink) for blink in BLINKS]
         scenery = body(board(size), self.look, islander, lamp, room(size, lamp))
         self._behind = to_screen(scenery).astype(np.uint8)
         self._depth = depth(self.look, 64)

@@ -36,7 +36,7 @@ def room(size: int, light: Light) -> np.ndarray:
     if random.random() < 0.5:
         x = int(random.choice([-4, 50]))
         cv2.rectangle(small, (x, 4), (x + 24, 46), (0.95, 0.97, 1.0), -1)
-    small = cv2.GaussianBlur(small, (0, 0), float(random.uniform(2.5, 5)))
+    small = cv2.GaussianBlur(small, (0, 0), float(random.uniform(3.5, 6.5)))
     slope = np.linspace(-1, 1, 72, dtype=np.float32)[None, :, None] * float(light.direction[0])
     small *= (0.55 + 0.2 * slope) * light.exposure
     return cv2.resize(small, (size, size), interpolation=cv2.INTER_CUBIC)
@@ -101,6 +101,7 @@ def body(board: Board, look: Traits, person: Islander, light: Light,
     garment = cloth * lit * (hem * (1 + folds) * 0.85)[..., None]
     cover = board.edge(distance, 2)
     shade = 1 - 0.35 * np.exp(-np.clip(-distance, 0, 1) / 0.03) * (distance < 0)
+    shade = 1 - (1 - shade) * (np.abs(x) < neck)
     picture = picture * shade[..., None]
     whole = whole.copy()
     whole[board.window] = picture * (1 - cover[..., None]) + garment * cover[..., None]
@@ -112,11 +113,11 @@ def back_hair(board: Board, look: Traits, person: Islander,
     """Returns the dark hair behind the neck: linear RGB and cover."""
     random = generator("backhair", person.number)
     bottom = 1.15 if person.hair_style == "long" else 0.55
-    half = look.width * 0.80
+    half = look.width * 0.96
     x = random.uniform(-1, 1, 90) * half
     end = bottom + random.normal(0, 0.04, 90)
-    control = np.stack([np.stack([x * 0.9, np.full(90, 0.25)], -1),
-                        np.stack([x * 1.05, np.full(90, 0.6)], -1),
+    control = np.stack([np.stack([x * 0.86, np.full(90, 0.28)], -1),
+                        np.stack([x * 1.0, np.full(90, 0.45)], -1),
                         np.stack([x, end], -1)], 1)
     image = np.zeros((*board.shape, 2), np.uint8)
     wide = max(1, round(0.10 * board.scale))

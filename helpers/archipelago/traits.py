@@ -113,7 +113,7 @@ def traits(person: Islander) -> Traits:
     width = 0.598 + 0.016 * male + 0.030 * size + 0.85 * look.width + 0.009 * cheek
     heavy = size + 0.5 * old
     jaw_width = width * (0.745 + 0.065 * male + 0.034 * size + 0.020 * jaw + 0.03 * old) + look.jaw
-    full = max(0.38, 1 + 0.27 * mouth - 0.42 * old - 0.14 * male + 12 * look.lips)
+    full = max(0.38, 1 + 0.245 * mouth - 0.42 * old - 0.14 * male + 12 * look.lips)
     tone = np.array(look.skin) * np.exp(-0.085 * person.skin * np.array([0.8, 1.0, 1.15]))
     tone = np.clip(tone * (1 - 0.05 * old), 0.12, 0.93) ** 2
     redness = 1.0 - 0.30 * male - 0.25 * old
@@ -129,7 +129,7 @@ def traits(person: Islander) -> Traits:
         jaw=jaw_width,
         chin_width=0.185 + 0.055 * male + 0.014 * size + 0.018 * jaw,
         chin=mouth_y + 0.355 + 0.035 * male + 0.022 * chin + 0.012 * size,
-        top=-1.0 - 0.01 * male,
+        top=-0.97 - 0.01 * male,
         chin_out=0.055 + 0.014 * chin + 0.014 * male + 0.022 * mouth,
         cheekbone=0.05 + 0.018 * cheek - 0.012 * size,
         heavy=heavy,
@@ -148,12 +148,12 @@ def traits(person: Islander) -> Traits:
         nose_bridge=0.085 + look.nose_bridge + 0.02 * male,
         nose_tip=0.052 + 0.012 * broad + 0.012 * old,
         mouth_y=mouth_y,
-        mouth_width=0.238 + 0.030 * mouth + 0.010 * male + 0.006 * size,
+        mouth_width=0.240 + 0.034 * mouth + 0.010 * male + 0.006 * size,
         lip_upper=0.060 * full,
         lip_lower=0.078 * full,
         neck=0.345 + 0.085 * male + 0.042 * size,
         ear=0.175 + 0.015 * male + 0.028 * old,
-        hairline=-0.63 - recede - 0.015 * male,
+        hairline=-0.605 - recede - 0.015 * male,
         skin=tone.astype(np.float32),
         lip=(tone * (1 - redness * np.array([0.14, 0.52, 0.46]))).astype(np.float32),
         hair=(np.clip(hair, 0.05, 0.85) ** 2).astype(np.float32),
