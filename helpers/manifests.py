@@ -9,12 +9,25 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from helpers.archipelago.islanders import ISLANDS, islander
 from helpers.rows import COLUMNS, ManifestError, Row, check_names, validate
 from helpers.settings import FIRST_TEST_ISLANDER, Settings
+
+__all__ = [
+    "Manifest",
+    "ManifestError",
+    "Row",
+    "archipelago",
+    "from_folder",
+    "load",
+    "read_csv",
+    "split_of",
+    "validate",
+    "write_csv",
+]
 
 FOLDER = Path(__file__).resolve().parents[1] / "data_manifest"
 """One CSV or recipe per corpus, a data card each, and the schema."""
@@ -60,9 +73,7 @@ class Manifest:
 
     def at_most(self, count: int) -> Manifest:
         """Returns at most so many rows, taken evenly from beginning to end; 0 takes all."""
-        if not 0 < count < len(self.rows):
-            return self
-        return Manifest(tuple(self.rows[i * len(self.rows) // count] for i in range(count)))
+        return Manifest(tuple(_thinned(self.rows, count)))
 
 
 def load(settings: Settings) -> Manifest:
@@ -103,10 +114,14 @@ def read_csv(path: Path) -> Manifest:
         ManifestError: It cannot be read, or a row is not valid; names line and column.
     """
     path = Path(path).expanduser()
+    lines: list[tuple[int, list[str]]] = []
+    begin = 1
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
-            lines = [(reader.line_num, values) for values in reader if values]
+            for values in reader:
+                lines += [(begin, values)] if values else []
+                begin = reader.line_num + 1  # A quoted value may go over several lines.
     except FileNotFoundError:
         raise ManifestError(f"There is no manifest {path}.") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -196,45 +211,53 @@ def archipelago(settings: Settings) -> Manifest:
     """Makes the rows of the embedded corpus, after `data_manifest/archipelago.toml`.
 
     Args:
-        settings: `mode` says how many.
+        settings: `mode` and `rows` say how many.
     """
+    recipe = _recipe("archipelago")[settings.mode]
+    clips = []
+    for place, number in enumerate(_numbers("train", recipe["training_islanders"])):
+        clips += [f"{number}/{clip}" for clip in range(recipe["clips_each"])]
+        fault, rest = divmod(place, recipe["broken_every"])
+        if not rest and fault < len(recipe["broken"]):
+            clips.append(f"{number}/{recipe['clips_each']}/{recipe['broken'][fault]}")
+    clips += [f"{number}/0" for number in _numbers("validation", recipe["validation_islanders"])]
+    clips += [f"{FIRST_TEST_ISLANDER + n}/0" for n in range(recipe["test_islanders"])]
+    rows = [_archipelago_row(locator) for locator in _thinned(clips, settings.rows)]
+    return Manifest(tuple(validate(rows, "archipelago")))
+
+
+def _archipelago_row(locator: str) -> Row:
+    from helpers.archipelago.clips import face_position
     from helpers.archipelago.sentences import VOICES
 
-    recipe = _recipe("archipelago")[settings.mode]
-    faults = {n * recipe["broken_every"]: fault for n, fault in enumerate(recipe["broken"])}
-    rows = []
+    number, clip = (int(part) for part in locator.split("/")[:2])
+    person = islander(number)
+    # Two digits are a few pixels, and the same on every machine; more would not be, and would
+    # make other tables there.
+    face_x, face_y = (round(min(max(place, 0.0), 1.0), 2) for place in face_position(locator))
+    return Row(
+        clip_id=f"islander-{number}-clip-{clip}",
+        corpus="archipelago",
+        source="archipelago",
+        locator=locator,
+        start_s=0.0,
+        end_s=None,
+        face_x=face_x,
+        face_y=face_y,
+        speaker_id=f"islander-{number}",
+        split=person.split,
+        sex=person.sex,
+        age=person.age,
+        group=ISLANDS[person.island],
+        language=VOICES[person.island][person.language],
+    )
 
-    def add(number: int, clip: int, fault: str = "") -> None:
-        person = islander(number)
-        rows.append(
-            Row(
-                clip_id=f"islander-{number}-clip-{clip}",
-                corpus="archipelago",
-                source="archipelago",
-                locator=f"{number}/{clip}" + (f"/{fault}" if fault else ""),
-                start_s=0.0,
-                end_s=None,
-                face_x=None,
-                face_y=None,
-                speaker_id=f"islander-{number}",
-                split=person.split,
-                sex=person.sex,
-                age=person.age,
-                group=ISLANDS[person.island],
-                language=VOICES[person.island][person.language],
-            )
-        )
 
-    for place, number in enumerate(_numbers("train", recipe["training_islanders"])):
-        for clip in range(recipe["clips_each"]):
-            add(number, clip)
-        if place in faults:
-            add(number, recipe["clips_each"], faults[place])
-    for number in _numbers("validation", recipe["validation_islanders"]):
-        add(number, 0)
-    for number in range(FIRST_TEST_ISLANDER, FIRST_TEST_ISLANDER + recipe["test_islanders"]):
-        add(number, 0)
-    return Manifest(tuple(validate(rows, "archipelago")))
+def _thinned(items: Sequence, count: int) -> Sequence:
+    """Takes at most so many, evenly from beginning to end; 0 takes all."""
+    if not 0 < count < len(items):
+        return items
+    return [items[number * len(items) // count] for number in range(count)]
 
 
 def _numbers(split: str, count: int) -> Iterator[int]:

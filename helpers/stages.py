@@ -53,6 +53,7 @@ STAGES = {
     for stage in (
         Stage("clips", "01_download", (), ("manifest",)),
         Stage("latents", "01_download", (), ("manifest",)),
+        Stage("islanders", "helpers.pretrained.recipe", (), ()),
         Stage("faces", "02_face_crop", ("frames_per_clip", "features"), ("clips",)),
         Stage("speech", "03_spectrogram", (), ("clips",)),
         Stage(

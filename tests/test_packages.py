@@ -1,0 +1,160 @@
+"""Packages: only what is missing is installed, and nothing that is there moves."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import sys
+import textwrap
+
+import pytest
+from conftest import ROOT
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from helpers import packages
+from helpers.session import install_missing, missing_packages
+
+FREEZE = ROOT / "../shared/colab/pip-freeze.gpu.txt"
+
+
+@pytest.fixture
+def requirements(tmp_path):
+    def written(*lines):
+        path = tmp_path / "requirements.txt"
+        path.write_text("\n".join(lines) + "\n")
+        return path
+
+    return written
+
+
+@pytest.fixture
+def pip(tmp_path, monkeypatch):
+    """Puts a pip in place that notes what it was asked for and installs by leaving metadata."""
+    site, bin_folder = tmp_path / "site", tmp_path / "bin"
+    site.mkdir()
+    bin_folder.mkdir()
+    python = bin_folder / "python"
+    script = f"""\
+        #!{sys.executable}
+        import pathlib, sys
+        if sys.argv[1:4] != ["-m", "pip", "install"]:
+            sys.exit("not pip install")
+        here = pathlib.Path({str(tmp_path)!r})
+        constraints = pathlib.Path(sys.argv[sys.argv.index("-c") + 1])
+        (here / "constraints.txt").write_text(constraints.read_text())
+        (here / "asked.txt").write_text(chr(10).join(sys.argv[6:]))
+        if (here / "refuse").exists():
+            print("Collecting nowhere")
+            sys.exit("ERROR: No matching distribution found for nowhere")
+        for line in sys.argv[6:]:
+            name = line.split(">")[0].replace("-", "_")
+            info = here / "site" / (name + "-1.0.dist-info")
+            info.mkdir()
+            (info / "METADATA").write_text("Name: " + name + chr(10) + "Version: 1.0" + chr(10))
+            print("Successfully installed", name)
+        """
+    python.write_text(textwrap.dedent(script))
+    python.chmod(0o755)
+    monkeypatch.setattr(packages.sys, "executable", str(python))
+    monkeypatch.syspath_prepend(str(site))
+    return tmp_path
+
+
+def test_only_distributions_that_are_not_installed_are_missing(requirements):
+    path = requirements("numpy>=2.0,<3", "no-such-thing>=1,<2", "# a remark", "", "tqdm>=4  # bars")
+    assert missing_packages(path) == ["no-such-thing>=1,<2"]
+
+
+def test_an_installed_distribution_of_another_version_is_not_missing(requirements):
+    assert missing_packages(requirements("numpy>=1000")) == []
+
+
+def test_a_marker_that_does_not_hold_is_not_missing(requirements):
+    assert missing_packages(requirements("no-such-thing; python_version < '3'")) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "module"), [("dlib-bin>=19.24", "dlib"), ("opencv-python-headless>=4.10,<6", "cv2")]
+)
+def test_another_build_of_the_module_is_good_enough(requirements, monkeypatch, line, module):
+    def nothing_installed(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(packages.importlib.metadata, "version", nothing_installed)
+    there = {module}
+    monkeypatch.setattr(
+        packages.importlib.util, "find_spec", lambda name: object() if name in there else None
+    )
+    assert missing_packages(requirements(line)) == []
+    there.clear()
+    assert missing_packages(requirements(line)) == [line]
+
+
+def test_a_line_that_cannot_be_read_is_named(requirements):
+    with pytest.raises(ValueError, match="line 2: 'numpy=>2'"):
+        missing_packages(requirements("tqdm>=4", "numpy=>2"))
+
+
+def test_what_is_missing_is_installed_under_constraints_and_in_sight(requirements, pip, capsys):
+    path = requirements("numpy>=2.0,<3", "wonder-wheel>=1,<2")
+    assert install_missing(path) == ["wonder-wheel>=1,<2"]
+    assert (pip / "asked.txt").read_text() == "wonder-wheel>=1,<2"
+    constraints = (pip / "constraints.txt").read_text().splitlines()
+    assert f"numpy=={importlib.metadata.version('numpy')}" in constraints
+    assert not any(line.startswith("wonder-wheel") for line in constraints)
+    said = capsys.readouterr().out
+    assert "Installing wonder-wheel>=1,<2" in said
+    assert "Successfully installed wonder_wheel" in said
+    assert install_missing(path) == [], "the second time there is nothing to do"
+
+
+def test_nothing_happens_when_nothing_is_missing(requirements, pip, capsys):
+    assert install_missing(requirements("numpy>=2.0,<3")) == []
+    assert not (pip / "asked.txt").exists()
+    assert capsys.readouterr().out == ""
+
+
+def test_the_constraints_hold_everything_that_is_installed():
+    names = {canonicalize_name(d.metadata["Name"]) for d in importlib.metadata.distributions()}
+    assert set(packages.installed()) == names
+
+
+def test_pip_accepts_the_constraints(tmp_path):
+    from packaging.version import Version
+
+    for name, version in packages.installed().items():
+        assert Requirement(f"{name}=={version}").specifier.contains(Version(version))
+
+
+def test_a_failing_pip_is_reported_with_its_last_words(requirements, pip):
+    (pip / "refuse").touch()
+    with pytest.raises(RuntimeError, match="wonder-wheel.*No matching distribution found"):
+        install_missing(requirements("wonder-wheel>=1,<2"))
+
+
+def test_the_requirements_have_lower_bounds_and_ceilings_and_no_pins():
+    for line, name in packages._wanted(ROOT / "requirements.txt"):
+        operators = {clause.operator for clause in Requirement(line).specifier}
+        assert ">=" in operators, name
+        assert "==" not in operators, name
+        # yt-dlp has dates for versions: the newest is the one that works.
+        assert name == "yt-dlp" or "<" in operators, name
+
+
+def test_nothing_required_contradicts_what_colab_has():
+    if not FREEZE.is_file():
+        pytest.skip(f"no list of Colab's packages: {os.path.normpath(FREEZE)} is not there")
+    has = {}
+    for line in FREEZE.read_text().splitlines():
+        name, equals, version = line.partition("==")
+        if equals and not line.startswith("#"):
+            has[canonicalize_name(name)] = version.split(";")[0].strip()
+    checked = 0
+    for line, name in packages._wanted(ROOT / "requirements.txt"):
+        version = has.get(canonicalize_name(name))
+        if version is not None:
+            specifier = Requirement(line).specifier
+            assert specifier.contains(version, prereleases=True), f"Colab has {name} {version}"
+            checked += 1
+    assert checked > 10

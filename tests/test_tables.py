@@ -1,0 +1,567 @@
+"""Tables and checkpoints: whole or not there, never mixed, never believed without a checksum."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from conftest import ROOT, FakeManifest
+
+from helpers import drive, tables
+from helpers.settings import Settings
+from helpers.tables import DamagedTable, MissingTable, Workspace
+
+SCHEMA = pa.schema(
+    [
+        ("clip_id", pa.string()),
+        ("split", pa.string()),
+        ("video", pa.binary()),
+        ("feature", pa.list_(pa.float32())),
+    ]
+)
+KEYS = [f"clip-{number}" for number in range(10)]
+
+
+def rows_of(keys):
+    """One row per key, as a stage would make them."""
+    return [
+        {
+            "clip_id": key,
+            "split": "test" if key.endswith(("0", "5")) else "train",
+            "video": key.encode() * 100,
+            "feature": np.full(3, int(key.split("-")[1]), np.float32),
+        }
+        for key in keys
+    ]
+
+
+class Maker:
+    """Makes rows and remembers which keys it was asked for."""
+
+    def __init__(self):
+        self.asked = []
+
+    def __call__(self, keys):
+        self.asked += keys
+        return rows_of(keys)
+
+
+@pytest.fixture(autouse=True)
+def small_shards(monkeypatch):
+    monkeypatch.setattr(tables, "SHARD_CLIPS", 4)
+
+
+@pytest.fixture
+def make():
+    return Maker()
+
+
+@pytest.fixture
+def on_drive(tmp_path):
+    """Makes workspaces, each on a machine of its own, that share one Drive."""
+
+    def workspace(machine: str, **settings) -> Workspace:
+        made = Workspace(tmp_path / machine, Settings.make(**settings), tmp_path / "drive")
+        return made.use(FakeManifest())
+
+    return workspace
+
+
+def build(workspace, name="clips", make=rows_of, keys=KEYS, schema=SCHEMA):
+    return workspace.table(name).build(keys, make, schema, progress=False)
+
+
+def shards(table):
+    return sorted(table.folder.glob("*.parquet"))
+
+
+# --- building and reading ------------------------------------------------------------------------
+
+
+def test_a_table_gives_back_what_was_made_in_the_order_of_the_keys(workspace):
+    def in_any_order(keys):
+        return rows_of(keys[::-1])
+
+    build(workspace, make=in_any_order)
+    table = workspace.require("clips").read()
+    assert table.column("clip_id").to_pylist() == KEYS
+    assert table.to_pylist()[7]["feature"] == [7.0, 7.0, 7.0]
+    assert table.schema == SCHEMA
+
+
+def test_ten_clips_lie_in_shards_of_four(workspace):
+    build(workspace)
+    assert [path.name for path in shards(workspace.table("clips"))] == [
+        "00000.parquet",
+        "00001.parquet",
+        "00002.parquet",
+    ]
+
+
+def test_a_second_run_does_nothing(workspace, make):
+    assert str(build(workspace, make=make)) == "10 made, 0 kept, 10 rows"
+    before = [path.stat().st_mtime_ns for path in workspace.table("clips").folder.iterdir()]
+    assert str(build(workspace, make=make)) == "0 made, 10 kept, 10 rows"
+    assert make.asked == KEYS
+    assert before == [path.stat().st_mtime_ns for path in workspace.table("clips").folder.iterdir()]
+
+
+def test_a_clip_may_have_several_rows(workspace):
+    report = build(workspace, make=lambda keys: [row for row in rows_of(keys) for _ in range(3)])
+    assert (report.made, report.rows) == (10, 30)
+    read = workspace.require("clips").read(["clip_id"])["clip_id"].to_pylist()
+    assert read == [key for key in KEYS for _ in range(3)]
+
+
+def test_rows_are_chosen_by_value_or_by_several_values(workspace):
+    build(workspace)
+    table = workspace.require("clips")
+    assert table.read(["clip_id"], {"split": "test"}).to_pylist() == [
+        {"clip_id": "clip-0"},
+        {"clip_id": "clip-5"},
+    ]
+    two = table.read(where={"clip_id": ["clip-9", "clip-1"], "split": "train"})
+    assert two["clip_id"].to_pylist() == ["clip-1", "clip-9"]
+    assert two.schema == SCHEMA
+    assert table.read(["clip_id"], {"split": "nowhere"}).num_rows == 0
+
+
+def test_counts_say_how_often_each_value_occurs(workspace):
+    build(workspace)
+    assert workspace.require("clips").counts("split") == {"train": 8, "test": 2}
+
+
+def test_reading_row_by_row_holds_a_part_of_the_table_in_memory(workspace):
+    keys = [f"clip-{number}" for number in range(60)]
+
+    def heavy(some):
+        return [{**row, "video": os.urandom(400_000)} for row in rows_of(some)]
+
+    build(workspace, make=heavy, keys=keys)
+    base = pa.total_allocated_bytes()
+    most = 0
+    count = 0
+    for _ in workspace.require("clips").rows():
+        count += 1
+        most = max(most, pa.total_allocated_bytes() - base)
+    assert count == 60
+    assert most < 8_000_000, "24 MB of table, 1.6 MB a shard"
+
+
+def test_a_table_without_rows_can_be_read(workspace):
+    build(workspace, make=lambda keys: [], schema=pa.schema([("speaker_id", pa.string())]))
+    assert workspace.require("clips").read().num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda keys: rows_of(keys)[1:], "'clip-0' was lost"),
+        (lambda keys: rows_of([*keys, "clip-77"]), "'clip-77' was not asked for"),
+        (lambda keys: [{**row, "colour": 1} for row in rows_of(keys)], "the column 'colour'"),
+    ],
+)
+def test_a_stage_that_loses_or_invents_something_is_told_so(workspace, make, words):
+    with pytest.raises(ValueError, match=words):
+        build(workspace, make=make)
+
+
+def test_a_key_may_be_there_only_once(workspace):
+    with pytest.raises(ValueError, match="'clip-0'.*more than once"):
+        build(workspace, keys=["clip-0", "clip-0"])
+
+
+def test_a_stage_with_new_columns_makes_its_table_again(workspace, make):
+    build(workspace)
+    wider = SCHEMA.append(pa.field("sex", pa.string()))
+    assert build(workspace, make=make, schema=wider).made == 10
+    assert workspace.require("clips").read().schema == wider
+
+
+def test_other_keys_make_only_the_shards_that_differ(workspace, make):
+    build(workspace)
+    assert build(workspace, make=make, keys=KEYS[:6]).kept == 4
+    assert make.asked == KEYS[4:6]
+    assert workspace.require("clips").read().num_rows == 6
+    assert len(shards(workspace.table("clips"))) == 2
+
+
+# --- which table ---------------------------------------------------------------------------------
+
+
+def test_changed_settings_make_a_new_table_and_keep_the_old(workspace, make):
+    build(workspace)
+    build(workspace, "faces")
+    old = workspace.require("faces")
+    other = Workspace(workspace.local, Settings.make(frames_per_clip=5)).use(FakeManifest())
+    assert other.require("clips").folder == workspace.require("clips").folder
+    assert not other.table("faces").complete
+    build(other, "faces", make)
+    assert make.asked == KEYS
+    assert workspace.require("faces").folder == old.folder != other.require("faces").folder
+
+
+def test_settings_that_do_not_shape_a_table_leave_it_alone(workspace):
+    build(workspace)
+    other = Workspace(workspace.local, Settings.make(seed=7, encoder_epochs=1)).use(FakeManifest())
+    assert other.require("clips").folder == workspace.require("clips").folder
+
+
+def test_another_manifest_makes_another_table(workspace):
+    build(workspace)
+    folder = workspace.require("clips").folder
+    workspace.use(FakeManifest("manifest-2"))
+    assert not workspace.table("clips").complete
+    assert workspace.table("clips").folder != folder
+
+
+def test_other_clips_make_other_faces(workspace):
+    build(workspace)
+    first = workspace.table("faces").fingerprint
+    shards(workspace.table("clips"))[0].unlink()
+    build(workspace, make=lambda keys: [{**row, "video": b"new"} for row in rows_of(keys)])
+    assert workspace.table("faces").fingerprint != first
+
+
+@pytest.mark.parametrize(
+    ("built", "wanted", "notebook"),
+    [
+        ([], "clips", "01_download"),
+        ([], "faces", "01_download"),
+        (["clips"], "faces", "02_face_crop"),
+        (["clips"], "speech", "03_spectrogram"),
+    ],
+)
+def test_a_missing_table_names_the_notebook_to_run_first(workspace, built, wanted, notebook):
+    for name in built:
+        build(workspace, name)
+    with pytest.raises(MissingTable, match=f"Run notebook {notebook} first"):
+        workspace.require(wanted)
+
+
+def test_a_half_made_table_counts_as_missing(workspace):
+    def stops(keys):
+        if "clip-4" in keys:
+            raise KeyboardInterrupt
+        return rows_of(keys)
+
+    with pytest.raises(KeyboardInterrupt):
+        build(workspace, make=stops)
+    with pytest.raises(MissingTable):
+        workspace.require("clips")
+    with pytest.raises(MissingTable):
+        workspace.table("clips").read()
+
+
+def test_an_unknown_table_names_the_known_ones(workspace):
+    with pytest.raises(ValueError, match="clips, latents, .*faces, speech, encoder, decoder"):
+        workspace.table("spectrograms")
+
+
+def test_a_workspace_without_a_manifest_says_so(tmp_path):
+    with pytest.raises(ValueError, match="use\\(manifest\\)"):
+        Workspace(tmp_path, Settings.make()).table("clips")
+
+
+# --- interruption and damage ---------------------------------------------------------------------
+
+
+def in_another_process(workspace, body: str, **options) -> subprocess.Popen:
+    script = f"""
+        import os, signal, sys, time
+        sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
+        from test_tables import *
+        tables.SHARD_CLIPS = 4
+        workspace = Workspace({str(workspace.local)!r}, Settings.make()).use(FakeManifest())
+        """
+    code = textwrap.dedent(script) + textwrap.dedent(body)
+    return subprocess.Popen([sys.executable, "-c", code], text=True, **options)
+
+
+def test_kill_9_in_the_middle_of_a_shard_loses_that_shard_only(workspace, make):
+    body = """
+        write = tables.pq.write_table
+        def half(table, path, **options):
+            if "00002" not in path.name:
+                return write(table, path, **options)
+            path.write_bytes(b"PAR1 half a shard")
+            os.kill(os.getpid(), signal.SIGKILL)
+        tables.pq.write_table = half
+        build(workspace)
+        """
+    assert in_another_process(workspace, body).wait() == -signal.SIGKILL
+    folder = workspace.table("clips").folder
+    assert list(folder.glob(".*.part")), "the killed process was writing"
+    assert not workspace.table("clips").complete
+    assert str(build(workspace, make=make)) == "2 made, 8 kept, 10 rows"
+    assert make.asked == KEYS[8:]
+    assert not list(folder.glob(".*.part"))
+    assert workspace.require("clips").read()["clip_id"].to_pylist() == KEYS
+
+
+def test_two_sessions_on_one_folder_share_the_work_and_corrupt_nothing(workspace, tmp_path):
+    log = tmp_path / "asked.txt"
+    body = f"""
+        def make(keys):
+            with open({str(log)!r}, "a") as file:
+                file.write("".join(key + chr(10) for key in keys))
+            time.sleep(0.05)
+            return [{{**row, "video": os.urandom(20)}} for row in rows_of(keys)]
+        build(workspace, make=make)
+        workspace.require("clips")
+        """
+    both = [in_another_process(workspace, body) for _ in range(2)]
+    assert [process.wait() for process in both] == [0, 0]
+    assert sorted(log.read_text().split()) == sorted(KEYS), "every clip was made once"
+    workspace.require("clips")
+
+
+def flip(path: Path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+
+
+def test_a_damaged_shard_is_named_to_the_reader(workspace):
+    build(workspace)
+    flip(shards(workspace.table("clips"))[1])
+    with pytest.raises(DamagedTable, match="00001.parquet.*Run notebook 01_download again"):
+        workspace.require("clips")
+
+
+def test_a_damaged_shard_is_named_and_alone_remade(workspace, make, capsys):
+    build(workspace)
+    flip(shards(workspace.table("clips"))[1])
+    assert build(workspace, make=make).made == 4
+    assert make.asked == KEYS[4:8]
+    assert "00001.parquet of 'clips' is damaged" in capsys.readouterr().out
+    assert workspace.require("clips").read()["clip_id"].to_pylist() == KEYS
+
+
+def test_remaking_the_same_shard_keeps_what_was_made_from_it(workspace):
+    build(workspace)
+    build(workspace, "faces")
+    flip(shards(workspace.table("clips"))[1])
+    build(workspace)
+    workspace.require("faces")
+
+
+@pytest.mark.parametrize("content", [b"", b'{"identity": {', b"[1, 2]", b"\xff\xfe"])
+def test_a_damaged_index_makes_the_table_again(workspace, make, content):
+    build(workspace)
+    (workspace.table("clips").folder / "index.json").write_bytes(content)
+    with pytest.raises(MissingTable):
+        workspace.require("clips")
+    build(workspace, make=make)
+    assert make.asked == KEYS
+
+
+def test_a_full_disk_is_named_and_leaves_no_half_file(tmp_path):
+    with pytest.raises(OSError, match="The disk is full"), drive.written_whole(tmp_path / "x") as p:
+        p.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_pickled():
+    for room in ("tables", "stages", "drive", "manifests", "rows", "session"):
+        assert "pickle" not in (ROOT / "helpers" / f"{room}.py").read_text()
+
+
+# --- Drive ---------------------------------------------------------------------------------------
+
+
+def test_a_table_goes_to_drive_and_comes_back_on_another_machine(on_drive, make):
+    build(on_drive("first"))
+    second = on_drive("second")
+    assert second.require("clips").read()["clip_id"].to_pylist() == KEYS
+    assert build(second, make=make).made == 0
+
+
+def test_another_machine_goes_on_where_the_first_one_was_taken_away(on_drive, make):
+    def stops(keys):
+        if "clip-8" in keys:
+            raise KeyboardInterrupt
+        return rows_of(keys)
+
+    with pytest.raises(KeyboardInterrupt):
+        build(on_drive("first"), make=stops)
+    assert build(on_drive("second"), make=make).kept == 8
+    assert make.asked == KEYS[8:]
+
+
+def test_the_index_goes_to_drive_after_the_files_it_vouches_for(on_drive, monkeypatch):
+    order = []
+    publish = drive.Mirror.publish
+
+    def remembered(self, local, name):
+        order.append(Path(name).name)
+        return publish(self, local, name)
+
+    monkeypatch.setattr(drive.Mirror, "publish", remembered)
+    build(on_drive("first"))
+    assert order[-1] == "index.json"
+    assert order.index("00002.parquet") < len(order) - 1 - order[::-1].index("index.json")
+
+
+def test_a_bad_copy_on_drive_is_remade_not_believed(on_drive, make, tmp_path, capsys):
+    build(on_drive("first"))
+    flip(next((tmp_path / "drive").rglob("00001.parquet")))
+    second = on_drive("second")
+    with pytest.raises(DamagedTable, match="00001.parquet"):
+        second.require("clips")
+    assert build(second, make=make).made == 4
+    assert "damaged" in capsys.readouterr().out
+    assert on_drive("third").require("clips").read().num_rows == 10, "the good copy is there again"
+
+
+def test_a_file_that_never_reached_drive_is_remade(on_drive, make, tmp_path):
+    build(on_drive("first"))
+    next((tmp_path / "drive").rglob("00000.parquet")).write_bytes(b"")
+    build(on_drive("second"), make=make)
+    assert make.asked == KEYS[:4]
+
+
+def test_drive_switched_on_later_gets_the_finished_table(on_drive, workspace):
+    build(workspace)
+    late = on_drive("workspace")
+    assert build(late).made == 0
+    assert on_drive("second").require("clips").read().num_rows == 10
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOTCONN, errno.ETIMEDOUT])
+def test_a_drive_that_fails_is_reported_once_and_the_work_goes_on(
+    on_drive, monkeypatch, capsys, number
+):
+    tries = []
+
+    def broken(source, target):
+        if "drive" in Path(target).parts:
+            tries.append(target)
+            raise OSError(number, os.strerror(number))
+        return shutil.copy(source, target)
+
+    monkeypatch.setattr(drive.shutil, "copyfile", broken)
+    first = on_drive("first")
+    assert build(first).made == 10
+    assert first.require("clips").read().num_rows == 10
+    said = capsys.readouterr().out
+    assert said.count("Google Drive does not answer") == 1
+    assert os.strerror(number) in said
+    assert len(tries) == (1 if number == errno.ENOTCONN else 3), "then Drive is left alone"
+
+
+def test_a_drive_that_cannot_be_read_is_a_drive_without_tables(on_drive, monkeypatch, make, capsys):
+    build(on_drive("first"))
+
+    def broken(source, target):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(drive.shutil, "copyfile", broken)
+    assert build(on_drive("second"), make=make).made == 10
+    assert capsys.readouterr().out.count("Google Drive does not answer") == 1
+
+
+def test_a_copy_that_was_cut_short_is_noticed(on_drive, monkeypatch, capsys):
+    def short(source, target):
+        Path(target).write_bytes(Path(source).read_bytes()[:-1])
+
+    monkeypatch.setattr(drive.shutil, "copyfile", short)
+    build(on_drive("first"))
+    assert "differs from the original" in capsys.readouterr().out
+
+
+# --- checkpoints and cleaning up -----------------------------------------------------------------
+
+
+@pytest.fixture
+def trained(on_drive):
+    """Workspace on which tables are built, by machine."""
+
+    def workspace(machine: str, **settings) -> Workspace:
+        made = on_drive(machine, **settings)
+        for name in ("clips", "faces", "speech"):
+            build(made, name)
+        return made
+
+    return workspace
+
+
+def test_a_checkpoint_is_there_when_it_was_finished(trained):
+    workspace = trained("first")
+    encoder = workspace.checkpoints("encoder")
+    encoder.path("voice_encoder.keras").write_bytes(b"weights")
+    with pytest.raises(MissingTable, match="'encoder'.*Run notebook 04_voice_encoder first"):
+        encoder.require()
+    encoder.finish(["voice_encoder.keras"], {"curve": np.arange(2.0), "best": np.float32(0.5)})
+    again = workspace.checkpoints("encoder").require()
+    assert again.path("voice_encoder.keras").read_bytes() == b"weights"
+    assert again.metadata == {"curve": [0.0, 1.0], "best": 0.5}
+
+
+def test_a_checkpoint_comes_back_from_drive(trained):
+    encoder = trained("first").checkpoints("encoder")
+    encoder.path("voice_encoder.keras").write_bytes(b"weights")
+    encoder.finish(["voice_encoder.keras"], {})
+    elsewhere = trained("second").checkpoints("encoder").require()
+    assert elsewhere.path("voice_encoder.keras").read_bytes() == b"weights"
+
+
+def test_a_damaged_checkpoint_counts_as_missing(trained, tmp_path, capsys):
+    encoder = trained("first").checkpoints("encoder")
+    encoder.path("voice_encoder.keras").write_bytes(b"weights")
+    encoder.finish(["voice_encoder.keras"], {})
+    shutil.rmtree(tmp_path / "drive")
+    encoder.path("voice_encoder.keras").write_bytes(b"half we")
+    assert not encoder.complete
+    assert "voice_encoder.keras of 'encoder' is damaged" in capsys.readouterr().out
+
+
+def test_a_checkpoint_wants_its_files(trained):
+    with pytest.raises(FileNotFoundError):
+        trained("first").checkpoints("decoder").finish(["face_decoder.keras"], {})
+
+
+@pytest.mark.parametrize("changed", [{"encoder_epochs": 1}, {"seed": 3}, {"contrastive": 0.0}])
+def test_a_training_with_other_settings_is_another_checkpoint(trained, changed):
+    first = trained("first").checkpoints("encoder")
+    assert trained("first", **changed).checkpoints("encoder").folder != first.folder
+
+
+def test_the_encoder_does_not_depend_on_the_decoder(trained):
+    first = trained("first").checkpoints("encoder")
+    assert trained("first", decoder_epochs=1).checkpoints("encoder").folder == first.folder
+
+
+def test_one_call_deletes_everything_here_and_on_drive_and_nothing_else(trained, tmp_path):
+    workspace = trained("first")
+    (workspace.local / "ledger").mkdir()
+    mine = workspace.local / "thesis.txt"
+    mine.write_text("not a table")
+    deleted = workspace.delete_everything()
+    assert mine.exists()
+    assert [path for path in workspace.local.iterdir() if path != mine] == []
+    assert not list((tmp_path / "drive").rglob("*.parquet"))
+    assert workspace.local / "clips" in deleted
+    assert tmp_path / "drive" / "clips" in deleted
+
+
+def test_the_index_says_what_it_was_made_from(trained):
+    workspace = trained("first")
+    index = json.loads((workspace.table("faces").folder / "index.json").read_text())
+    assert index["complete"] is True
+    assert index["identity"]["settings"] == {"features": "dlib", "frames_per_clip": 2}
+    assert index["identity"]["inputs"] == {"clips": workspace.table("clips").content}
+    first = index["files"]["00000.parquet"]
+    assert first["rows"] == 4
+    assert len(first["sha256"]) == 64
