@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,42 @@ def waveform(samples: np.ndarray, title: str = "Waveform") -> Figure:
     drawn, axes = style.figure(size=(11, 3))
     _waveform(axes[0, 0], samples)
     axes[0, 0].set_title(title)
+    return drawn
+
+
+def framing(frame: np.ndarray, windowed: np.ndarray) -> Figure:
+    """Draws one frame of sound before and after the window that fades its ends.
+
+    Args:
+        frame: Samples of the frame, (400,).
+        windowed: The same, multiplied by the window.
+    """
+    drawn, axes = style.figure(1, 2, (11, 3.4), sharey=True)
+    milliseconds = 1000 * np.arange(len(frame)) / SAMPLE_RATE
+    axes[0, 0].plot(milliseconds, frame, color=style.ORANGE)
+    axes[0, 0].set(title="One frame", xlabel="Time (ms)", ylabel="Amplitude")
+    axes[0, 1].plot(milliseconds, windowed, color=style.BLUE)
+    axes[0, 1].set(title="The same with a Hann window", xlabel="Time (ms)")
+    return drawn
+
+
+def pitch_by_group(medians: Mapping[str, Sequence[float]], title: str = "") -> Figure:
+    """Draws how high the voices of each group are.
+
+    Args:
+        medians: Name of a group to the median fundamental frequency of each of its voices, Hz.
+        title: Heading.
+    """
+    medians = {name: values for name, values in medians.items() if len(values)}
+    if not medians:
+        return style.empty("There is no voice whose pitch could be followed.")
+    drawn, axes = style.figure(size=(9.0, 4.2), title=title)
+    bins = np.arange(60, 401, 10)
+    for name, values in medians.items():
+        label = f"{name}: {len(values)} voices, mean {np.mean(values):.0f} Hz"
+        axes[0, 0].hist(values, bins, alpha=0.6, label=label)
+    axes[0, 0].set(xlabel="Median fundamental frequency (Hz)", ylabel="Voices")
+    axes[0, 0].legend()
     return drawn
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from helpers.plots import style
+from helpers.plots.faces import mark_generated
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,7 +90,7 @@ def sample_grid(
     """
     epochs = len(faces)
     shown = sorted({round(e) for e in np.linspace(0, epochs - 1, min(6, epochs))})
-    rows = [(f"epoch {epoch + 1}", faces[epoch]) for epoch in shown]
+    rows = [(f"epoch {epoch + 1}", _marked(faces[epoch])) for epoch in shown]
     if truth is not None:
         rows.append(("true", truth))
     return _grid(rows, title)
@@ -103,7 +104,7 @@ def before_after(before: np.ndarray, after: np.ndarray, truth: np.ndarray) -> Fi
         after: The same features decoded by the refined network.
         truth: True faces.
     """
-    rows = [("before", before), ("after", after), ("true", truth)]
+    rows = [("before", _marked(before)), ("after", _marked(after)), ("true", truth)]
     return _grid(rows, "Before and after the adversarial training")
 
 
@@ -132,6 +133,10 @@ def _recall(axis: Axes, measures: Measures) -> None:
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set_title("Retrieval of validation speakers")
     axis.legend()
+
+
+def _marked(faces: np.ndarray) -> np.ndarray:
+    return np.stack([mark_generated(face) for face in faces])
 
 
 def _grid(rows: Sequence[tuple[str, np.ndarray]], title: str) -> Figure:
