@@ -100,7 +100,7 @@ def evaluate_released(
     started = time.perf_counter()
     training = oracles.training_islanders()
     numbers = range(first_islander, first_islander + gallery)
-    batches = list(itertools.batched(numbers, _BATCH_ISLANDERS))
+    batches = [numbers[i : i + _BATCH_ISLANDERS] for i in range(0, gallery, _BATCH_ISLANDERS)]
     parts: list[dict[str, np.ndarray]] = []
     with tqdm(total=gallery, desc="islanders", unit="", disable=not progress) as bar:
         for part in parallel_map(measure_islanders, batches, workers):

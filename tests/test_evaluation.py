@@ -286,3 +286,43 @@ def test_a_tiny_corpus_never_crashes(people, without_detector):
     result = evaluation.evaluate_tables(_run_on(people), _encoder, _decoder)
     assert result["skipped"]
     assert evaluation.format_report(result)
+
+
+@pytest.fixture
+def released(training, reader, monkeypatch):
+    """Stands in for the released weights: a voice gives away the latents, somewhat noisily."""
+
+    def measure(numbers):
+        features = _face_features(numbers)
+        noise = np.random.default_rng(numbers[0]).standard_normal(features.shape)
+        lost = np.array(numbers)[:, None] % 50 == 0  # no face is found in these pictures
+        return {
+            "number": np.array(numbers),
+            "predicted": features + 0.2 * noise.astype(np.float32),
+            "feature": np.where(lost, np.nan, features),
+            "reconstructed": features,
+        }
+
+    monkeypatch.setattr(evaluation, "measure_islanders", measure)
+    monkeypatch.setattr(oracles, "training_islanders", lambda: training)
+    monkeypatch.setattr(face_features, "released_attribute_reader", lambda: reader)
+    monkeypatch.setattr(demo, "released_models", lambda: (None, None))
+    monkeypatch.setattr(demo, "centre", lambda encoder: training.centre)
+
+
+def test_the_released_weights_are_measured_on_as_many_islanders_as_asked_for(released):
+    result = evaluation.evaluate_released(100, workers=1, progress=False)
+    assert result["first_islander"] == 1_000_000
+    assert (result["gallery"], result["left_out"]) == (98, 2)
+    assert result["notes"] == []
+    assert set(result["oracles"]) == {"sex", "demographic", "voice", "latent"}
+    assert set(result["retrieval"]) == set(m.GALLERIES)
+    unmatched = result["retrieval"]["unmatched"]
+    assert unmatched["interval"]["10"][0] > unmatched["chance"]["10"] == round(10 / 98, 5)
+    assert json.loads(json.dumps(result)) == result
+
+
+def test_islanders_the_weights_may_know_are_announced(released):
+    result = evaluation.evaluate_released(10, 999_995, workers=1, progress=False)
+    assert "may know these" in result["notes"][0]
+    assert "may know these" in evaluation.format_report(result)

@@ -148,7 +148,7 @@ def _confusion(place: Axes, counts: np.ndarray) -> None:
     place.imshow(shares, vmin=0, vmax=1, cmap=style.SEQUENTIAL)
     place.grid(visible=False)
     names = ["woman", "man"]
-    place.set_xticks([0, 1], [f"looks like a {name}" for name in names])
+    place.set_xticks([0, 1], [f"looks like\na {name}" for name in names])
     place.set_yticks([0, 1], [f"true: {name}" for name in names])
     for row, column in np.ndindex(2, 2):
         text = f"{counts[row, column]}\n{100 * shares[row, column]:.0f} %"
