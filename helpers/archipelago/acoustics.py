@@ -33,7 +33,7 @@ def record(
     curve = _microphone_curve(generator("micro", microphone), hertz)
     voice = scipy.fft.irfft(spectrum * curve, points)[:samples]
     noise = _noise(generator("noise", room), hertz, curve, random, points)[:samples]
-    ratio = np.clip(30 + 9 * random.standard_normal(), 15, 50)
+    ratio = np.clip(32 + 9 * random.standard_normal(), 14, 55)
     noise *= _level(voice) / _level(noise) * 10 ** (-ratio / 20)
     recorded = voice + noise
     wanted = 10 ** (random.uniform(-35, -15) / 20)
@@ -60,7 +60,7 @@ def _room_response(room: np.random.Generator, random: np.random.Generator) -> np
     for _ in range(5):
         tail[int(room.uniform(0.002, 0.02) * SAMPLE_RATE)] += room.normal(0, 2.5)
     tail /= np.sqrt(np.sum(tail**2))
-    direct_to_reverberant = room.uniform(4, 18) + random.normal(0, 1.5)
+    direct_to_reverberant = room.uniform(4, 24) + random.normal(0, 1.5)
     response = tail * 10 ** (-direct_to_reverberant / 20)
     response[0] += 1
     return response.astype(np.float32)

@@ -12,9 +12,10 @@ import numpy as np
 
 from helpers import media
 from helpers.archipelago import voices
-from helpers.archipelago.head import project
+from helpers.archipelago.head import project, to_screen
 from helpers.archipelago.islanders import Islander, generator, islander
 from helpers.archipelago.portraits import Pose, Puppet
+from helpers.archipelago.scenery import room
 from helpers.archipelago.staging import light
 from helpers.archipelago.traits import traits
 from helpers.settings import CLIP_LINES, CLIP_RATE, SAMPLE_RATE
@@ -211,32 +212,32 @@ class _Camera:
         self._puppet = None if empty else Puppet(person, staging.scene, staging.size)
         self._other = None
         self._room = self._wide_room()
+        self._cover = _cover(staging.size)
         if staging.bystander is not None and not empty:
-            self._other = Puppet(staging.bystander, staging.scene, staging.bystander_size)
-        size = staging.size
-        self._cover = _cover(size)
+            size = staging.bystander_size
+            self._other = Puppet(staging.bystander, staging.scene, size)
+            self._look = 14 if staging.bystander_left < staging.left else -14
+            self._other_cover = _outline(
+                self._other.frame(Pose(yaw=self._look)), _wall(size, staging.scene)
+            )
 
     def picture(self, pose: Pose, moment: float) -> np.ndarray:
         """Returns the frame, uint8 (360, 480, 3) RGB."""
         staging = self._staging
         frame = self._room.copy()
         if self._other is not None:
-            slow = 6 * np.sin(0.9 * moment + staging.scene)
-            look = 14 if staging.bystander_left < staging.left else -14
-            other = self._other.frame(Pose(yaw=look + slow, pitch=slow / 3))
-            size = staging.bystander_size
-            _lay(frame, other, _cover(size), staging.bystander_left, CLIP_LINES - size + 12)
+            slow = 5 * np.sin(0.9 * moment + staging.scene % 7)
+            other = self._other.frame(Pose(yaw=self._look + slow, pitch=slow / 3))
+            top = CLIP_LINES - staging.bystander_size + 12
+            _lay(frame, other, self._other_cover, staging.bystander_left, top)
         if self._puppet is not None:
             top = CLIP_LINES + staging.sink - staging.size
             _lay(frame, self._puppet.frame(pose), self._cover, staging.left, top)
         return frame
 
     def _wide_room(self) -> np.ndarray:
-        from helpers.archipelago.head import to_screen
-        from helpers.archipelago.scenery import room
-
         size = self._staging.size
-        wall = to_screen(room(size, light(self._staging.scene))).astype(np.uint8)
+        wall = _wall(size, self._staging.scene)
         left = self._staging.left
         top = CLIP_LINES + self._staging.sink - size
         rows = np.abs(np.arange(CLIP_LINES) - top)
@@ -245,6 +246,19 @@ class _Camera:
         rows = np.where(rows >= size, 2 * size - 1 - rows, rows)
         columns = np.where(columns >= size, 2 * size - 1 - columns, columns)
         return np.ascontiguousarray(wall[rows][:, columns])
+
+
+def _wall(size: int, scene: int) -> np.ndarray:
+    return to_screen(room(size, light(scene))).astype(np.uint8)
+
+
+def _outline(picture: np.ndarray, wall: np.ndarray) -> np.ndarray:
+    """Returns weights like `_cover` that are full where a picture shows somebody, and soft."""
+    somebody = (cv2.absdiff(picture, wall).max(-1) > 8).astype(np.uint8) * 255
+    reach = len(picture) // 24
+    wide = cv2.dilate(somebody, np.ones((reach, reach), np.uint8))
+    soft = cv2.GaussianBlur(wide, (0, 0), reach / 3)
+    return np.repeat(soft[..., None], 3, -1)
 
 
 def _cover(size: int) -> np.ndarray:

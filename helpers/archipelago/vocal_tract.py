@@ -21,6 +21,7 @@ from helpers.settings import SAMPLE_RATE
 
 PLAIN_LENGTH = 17.0
 """Length in cm of the vocal tract that espeak-ng's formants belong to."""
+_AVERAGE_LENGTH = 15.7
 
 _PERIOD = ESPEAK_RATE // MONOTONE
 _PLAIN_HOP = _PERIOD // 2
@@ -29,6 +30,7 @@ _HOP = int(SAMPLE_RATE * FRAME)
 _WINDOW = 4 * _HOP
 _FFT = 512
 _BINS = _FFT // 2 + 1
+_CONTRAST = np.float32(0.72)
 _BANDS = np.array([0, 400, 800, 1300, 2000, 2800, 3800, 5000, 6500, 8500, 11025])
 
 # Long-term average speech spectrum, men and women together: dB in third-octave bands.
@@ -56,6 +58,9 @@ class Tract:
         third: Relative shift of the region of the third and fourth formants.
         brightness: Gain above 2 kHz in dB: spread lips bright, rounded lips dark.
         tilt: Spectral tilt in dB an octave above 500 Hz, relative to the average voice.
+        chest: Gain around 640 Hz in dB.
+        presence: Gain around 2 kHz in dB.
+        air: Gain above 4.6 kHz in dB.
         first_harmonic: Gain of the first harmonic in dB: an open, breathy glottis strengthens it.
         breathiness: Aspiration noise, 0 (none) to 1.
         jitter: Standard deviation of the period, relative.
@@ -67,6 +72,9 @@ class Tract:
     third: float
     brightness: float
     tilt: float
+    chest: float
+    presence: float
+    air: float
     first_harmonic: float
     breathiness: float
     jitter: float
@@ -97,8 +105,10 @@ def speak_as(
     frames = samples // _HOP + 3
     power, noisy = _measure(plain, frames)
     envelope = _bend(power, tract, float(np.median(hertz)))
+    gain, weakness = _dynamics(power, noisy)
+    envelope += gain
     periodic, breath = _excite(tract, hertz, creak, random, samples + _WINDOW)
-    noise_share = _noise_share(noisy, creak[:frames], tract)
+    noise_share = _noise_share(np.maximum(noisy, weakness[:, None]), tract)
     spectrum = _spectra(periodic, frames) * np.sqrt(1 - noise_share)
     spectrum += _spectra(breath, frames) * np.sqrt(noise_share)
     spectrum *= _minimum_phase(envelope)
@@ -133,17 +143,42 @@ def _bend(power: np.ndarray, tract: Tract, hertz: float) -> np.ndarray:
     target = np.arange(_BINS) * SAMPLE_RATE / _FFT
     plain = _plain_frequency(target, tract)
     places = np.arange(_PLAIN_BINS) * ESPEAK_RATE / (2 * _PERIOD)
-    # A triangle as wide as the distance of two harmonics smooths them away.
-    weights = np.clip(1 - np.abs(places[:, None] - plain) / MONOTONE, 0, None)
+    # A triangle as wide as the distance of two harmonics smooths them away; it grows wider where
+    # losses in a human throat blur the formants, which espeak-ng leaves as narrow peaks.
+    width = MONOTONE + 330 / (1 + np.exp(-(plain - 3600) / 500))
+    weights = np.clip(1 - np.abs(places[:, None] - plain) / width, 0, None)
     weights /= weights.sum(0)
     envelope = np.log(power @ weights.astype(np.float32) + 1e-8) / 2
-    gain = _human_spectrum(target) - _plain_spectrum(plain)
+    # Bent by the average length only, so that a long tract keeps its dark long-term spectrum.
+    gain = _human_spectrum(target) - _plain_spectrum(target * (_AVERAGE_LENGTH / PLAIN_LENGTH))
     octaves = np.log2(np.maximum(target, 60) / 500)
     gain = gain + tract.tilt * np.clip(octaves, 0, 3.5)
     gain += tract.brightness / (1 + np.exp(-(target - 2000) / 250))
+    gain += tract.chest * np.exp(-0.5 * ((octaves - 0.35) / 0.5) ** 2)
+    gain += tract.presence * np.exp(-0.5 * ((octaves - 2.0) / 0.6) ** 2)
+    gain += tract.air / (1 + np.exp(-(target - 4600) / 400))
     gain += tract.first_harmonic / (1 + (target / (1.6 * hertz)) ** 6)
     gain -= 18 / (1 + (target / 65) ** 4)
     return envelope + (gain * (np.log(10) / 20)).astype(np.float32)
+
+
+def _dynamics(power: np.ndarray, noisy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a gain to add to the envelope, (frames, _BINS), and how breathy weakness makes it.
+
+    espeak-ng keeps its sounds on one level. In human speech weak sounds are weaker and less voiced,
+    and fricatives are stronger above 2 kHz.
+    """
+    level = 10 * np.log10(power.sum(1) + 1e-6)
+    loud = np.percentile(level, 85)
+    drop = np.maximum(0.8 * np.minimum(level - loud, 0), -30)
+    kernel = np.hanning(9)[1:-1]
+    drop = np.convolve(np.pad(drop, 3, mode="edge"), kernel / kernel.sum(), "valid")
+    target = np.arange(_BINS) * SAMPLE_RATE / _FFT
+    rise = 1 / (1 + np.exp(-(target - 2600) / 500))
+    hiss = 9 * np.clip((noisy[:, 5:8].mean(1) - 0.3) / 0.5, 0, 1)
+    gain = drop[:, None] + hiss[:, None] * rise
+    weakness = np.clip((-drop - 6) / 22, 0, 0.9).astype(np.float32)
+    return (gain * (np.log(10) / 20)).astype(np.float32), weakness
 
 
 def _plain_frequency(target: np.ndarray, tract: Tract) -> np.ndarray:
@@ -152,10 +187,13 @@ def _plain_frequency(target: np.ndarray, tract: Tract) -> np.ndarray:
     octaves = np.log2(np.maximum(plain, 50))
     second = np.exp(-0.5 * ((octaves - np.log2(1500)) / 0.42) ** 2)
     third = 1 / (1 + np.exp(-(octaves - np.log2(2250)) / 0.09))
-    return np.minimum(plain / (1 + tract.second * second + tract.third * third), 10_900)
+    fourth = 1 / (1 + np.exp(-(octaves - np.log2(3000)) / 0.08))
+    # The constants: measured against people, espeak-ng's second and fourth formants are low.
+    shift = (0.03 + tract.second) * second + tract.third * third + 0.04 * fourth
+    return np.minimum(plain / (1 + shift), 10_900)
 
 
-def _noise_share(noisy: np.ndarray, creak: np.ndarray, tract: Tract) -> np.ndarray:
+def _noise_share(noisy: np.ndarray, tract: Tract) -> np.ndarray:
     """Returns the share of noise in the power, (frames, _BINS)."""
     target = np.arange(_BINS) * SAMPLE_RATE / _FFT
     centres = (_BANDS[1:] + _BANDS[:-1]) / 2
@@ -204,6 +242,9 @@ def _spectra(waveform: np.ndarray, frames: int) -> np.ndarray:
 
 def _minimum_phase(envelope: np.ndarray) -> np.ndarray:
     cepstrum = scipy.fft.irfft(envelope, _FFT)
+    # espeak-ng speaks every sound carefully; people differ less from sound to sound.
+    usual = cepstrum[:, 3:60].mean(0)
+    cepstrum[:, 3:60] = usual + _CONTRAST * (cepstrum[:, 3:60] - usual)
     cepstrum[:, 1 : _FFT // 2] *= 2
     cepstrum[:, _FFT // 2 + 1 :] = 0
     return np.exp(scipy.fft.rfft(cepstrum))

@@ -31,7 +31,7 @@ ACCENTS = tuple(voice for island in sentences.VOICES for voice in island)
 
 _TRACT = {"F": 14.5, "M": 16.9}
 _PITCH = {"F": 12 * np.log2(2.08), "M": 12 * np.log2(1.20)}
-_PITCH_SPREAD = {"F": 2.0, "M": 2.3}
+_PITCH_SPREAD = {"F": 2.4, "M": 2.7}
 # Melodic habits of the islands: lateness of accents in seconds, ending of clauses, range.
 _ISLAND_MELODY = (
     (0.00, -1.2, 1.0),
@@ -71,7 +71,10 @@ def persona(islander: Islander) -> Persona:
         third=0.022 * islander.mouth + 0.012 * formants,
         brightness=1.6 * islander.mouth,
         tilt=0.9 * tilted - 0.5 * old - (0.4 if sex == "F" else 0.0),
-        first_harmonic=(2.0 if sex == "F" else -0.5) + 1.2 * breathy + 0.8 * old,
+        chest=(-0.5 if sex == "F" else -1.8) - 0.8 * tilted,
+        presence=(4.0 if sex == "F" else 2.5) + 0.8 * tilted,
+        air=(2.5 if sex == "F" else 1.5) + 1.2 * breathy,
+        first_harmonic=(0.5 if sex == "F" else 3.0) + 1.2 * breathy + 0.8 * old,
         breathiness=float(
             np.clip((0.42 if sex == "F" else 0.25) + 0.13 * breathy + 0.28 * old, 0, 1)
         ),
@@ -84,9 +87,9 @@ def persona(islander: Islander) -> Persona:
         + _age_drift(sex, age)
         - 0.5 * islander.size
         + _PITCH_SPREAD[sex] * islander.pitch,
-        range=float(2.5 * span * np.exp(0.28 * lively)),
+        range=float(2.9 * span * np.exp(0.28 * lively)),
         tremor=0.05 + 0.30 * old**2,
-        creak=float(np.clip(0.2 - 0.12 * islander.pitch, 0, 0.6)),
+        creak=float(np.clip((0.35 if sex == "M" else 0.25) - 0.15 * islander.pitch, 0, 0.8)),
         lateness=lateness,
         ending=ending,
     )
@@ -113,6 +116,9 @@ PARAMETER_NAMES = (
     "third_formant",
     "brightness",
     "tilt",
+    "chest",
+    "presence",
+    "air",
     "first_harmonic",
     "breathiness",
     "jitter",
@@ -126,7 +132,7 @@ def voice_parameters(islander: Islander) -> np.ndarray:
     """Returns exactly what an islander's voice is made with.
 
     Returns:
-        float32 (32,), in the order of `PARAMETER_NAMES`: pitch in semitones above 100 Hz, its
+        float32 (35,), in the order of `PARAMETER_NAMES`: pitch in semitones above 100 Hz, its
         range and tremor in semitones, rate in words a minute, length in cm, formant shifts, jitter
         and shimmer relative, gains in dB, then which accent it is.
     """
@@ -143,6 +149,9 @@ def voice_parameters(islander: Islander) -> np.ndarray:
         tract.third,
         tract.brightness,
         tract.tilt,
+        tract.chest,
+        tract.presence,
+        tract.air,
         tract.first_harmonic,
         tract.breathiness,
         tract.jitter,

@@ -1,0 +1,147 @@
+"""The voices of the Archipelago: deterministic, on the right pitch, and each its own."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from helpers.archipelago import acoustics, sentences, speech_synthesis, voices
+from helpers.archipelago.islanders import generator, islander
+
+librosa = pytest.importorskip("librosa")
+
+
+def _people(sex, count):
+    found = (islander(number) for number in range(10_000))
+    return [person for person in found if person.sex == sex][:count]
+
+
+def _pitch(waveform):
+    """Semitones above 100 Hz of the voiced frames."""
+    hertz, voiced, _ = librosa.pyin(
+        waveform, fmin=60, fmax=450, sr=16_000, frame_length=1024, hop_length=320, resolution=0.2
+    )
+    return 12 * np.log2(hertz[voiced] / 100)
+
+
+def test_same_voice_again_whatever_was_said_before():
+    person = islander(12)
+    first = voices.speak(person, 0)
+    voices.speak(islander(13), 1)
+    speech_synthesis.synthesise("Something quite different.", "de", 150)
+    assert np.array_equal(first, voices.speak(person, 0))
+
+
+def test_same_voice_in_another_process():
+    code = (
+        "import hashlib; from helpers.archipelago import islanders, voices;"
+        "voices.speak(islanders.islander(3), 2, 1.5);"
+        "wave = voices.speak(islanders.islander(12), 1, 2.0);"
+        "print(hashlib.sha256(wave.tobytes()).hexdigest())"
+    )
+    runs = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        for _ in range(2)
+    ]
+    assert runs[0].stdout == runs[1].stdout
+
+
+@pytest.mark.parametrize("number", range(6))
+def test_form_of_the_sound(number):
+    sound = voices.speak(islander(number), 0)
+    assert sound.shape == (96_000,)
+    assert sound.dtype == np.float32
+    assert np.isfinite(sound).all()
+    peak, level = np.abs(sound).max(), 10 * np.log10(np.mean(sound**2))
+    assert 0.01 < peak <= 0.97 + 1e-6
+    assert -45 < level < -12
+    assert voices.studio(islander(number), 0, 2.5).shape == (40_000,)
+
+
+def test_no_clicks():
+    for person in _people("F", 2) + _people("M", 2):
+        sound = voices.studio(person, 0)
+        steps = np.abs(np.diff(sound))
+        assert steps.max() < 5 * np.percentile(steps, 99.8)
+        assert abs(sound.mean()) < 0.01
+
+
+def test_utterances_differ():
+    person = islander(5)
+    one, other = voices.studio(person, 0), voices.studio(person, 1)
+    assert abs(np.corrcoef(one, other)[0, 1]) < 0.2
+
+
+@pytest.mark.parametrize(("sex", "low", "high"), [("M", 105, 140), ("F", 180, 235)])
+def test_pitch_of_the_sexes(sex, low, high):
+    people = [islander(number) for number in range(2000) if islander(number).sex == sex]
+    means = [voices.persona(person).melody.mean for person in people]
+    assert low < 100 * 2 ** (np.mean(means) / 12) < high
+    assert 1.8 < np.std(means) < 3.5
+
+
+@pytest.mark.parametrize("sex", ["F", "M"])
+def test_pitch_is_what_was_asked_for(sex):
+    errors = []
+    for person in _people(sex, 4):
+        measured = _pitch(voices.studio(person, 0, 4.0))
+        errors.append(np.median(measured) - voices.persona(person).melody.mean)
+    assert abs(np.mean(errors)) < 1.2
+    assert np.max(np.abs(errors)) < 3
+
+
+def test_melody_is_smooth():
+    for person in _people("F", 1) + _people("M", 1):
+        steps = np.abs(np.diff(_pitch(voices.studio(person, 1, 3.0))))
+        assert np.median(steps) < 0.6
+
+
+def test_long_vocal_tracts_lower_the_spectrum():
+    person = _people("F", 1)[0]
+    centres = []
+    for size in (-2.0, 2.0):
+        sound = voices.studio(dataclasses.replace(person, size=size), 0)
+        power = np.abs(librosa.stft(sound, n_fft=1024)) ** 2
+        hertz = librosa.fft_frequencies(sr=16_000, n_fft=1024)
+        band = (hertz > 1200) & (hertz < 5000)
+        centres.append((power[band].sum(1) * hertz[band]).sum() / power[band].sum())
+    assert centres[0] > 1.04 * centres[1]
+
+
+def test_size_explains_most_of_the_vocal_tract_within_a_sex():
+    people = [islander(number) for number in range(1500)]
+    people = [person for person in people if person.sex == "F"]
+    lengths = [voices.persona(person).tract.length for person in people]
+    assert np.corrcoef(lengths, [person.size for person in people])[0, 1] ** 2 > 0.6
+
+
+def test_parameters():
+    numbers = np.array([voices.voice_parameters(islander(number)) for number in range(300)])
+    assert numbers.shape == (300, len(voices.PARAMETER_NAMES))
+    assert numbers.dtype == np.float32
+    assert np.isfinite(numbers).all()
+    accents = [name.startswith("accent_") for name in voices.PARAMETER_NAMES]
+    assert (numbers[:, accents].sum(1) == 1).all()
+    assert (numbers.std(0) > 0).all()
+
+
+def test_every_accent_speaks():
+    for accent in voices.ACCENTS:
+        words = sentences.text(accent, generator("test", 0), 1)
+        waveform, phonemes = speech_synthesis.synthesise(words, accent, 170)
+        assert 1 < len(waveform) / speech_synthesis.ESPEAK_RATE < 12
+        assert any(sound.stress == 2 for sound in phonemes)
+
+
+def test_unknown_voice_is_named():
+    with pytest.raises(speech_synthesis.SpeechError, match="klingon-2"):
+        speech_synthesis.synthesise("Hello", "klingon-2", 170)
+
+
+def test_recording_is_not_always_the_same_room_and_microphone():
+    clean = voices.studio(islander(1), 0, 2.0)
+    one = acoustics.record(clean, 1, 1, generator("test", 1))
+    other = acoustics.record(clean, 2, 1, generator("test", 1))
+    assert not np.allclose(one, other)
