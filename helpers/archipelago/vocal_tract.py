@@ -176,7 +176,10 @@ def _dynamics(power: np.ndarray, noisy: np.ndarray) -> tuple[np.ndarray, np.ndar
     target = np.arange(_BINS) * SAMPLE_RATE / _FFT
     rise = 1 / (1 + np.exp(-(target - 2600) / 500))
     hiss = 9 * np.clip((noisy[:, 5:8].mean(1) - 0.3) / 0.5, 0, 1)
-    gain = drop[:, None] + hiss[:, None] * rise
+    # espeak-ng's vowels end near 5 kHz; there is breath above that in people.
+    air = 7 * (1 - np.clip(noisy[:, 5:8].mean(1) / 0.5, 0, 1))
+    high = 1 / (1 + np.exp(-(target - 5200) / 250))
+    gain = drop[:, None] + hiss[:, None] * rise + air[:, None] * high
     weakness = np.clip((-drop - 6) / 22, 0, 0.9).astype(np.float32)
     return (gain * (np.log(10) / 20)).astype(np.float32), weakness
 
