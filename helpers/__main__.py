@@ -64,7 +64,13 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     archipelago.add_argument("--islanders", type=_numbers, default=range(12), metavar="0-11")
     archipelago.add_argument("--out", type=Path, required=True, metavar="DIR")
 
-    commands.add_parser("pretrain", help="train the released weights anew")
+    pretrain = commands.add_parser("pretrain", help="train the released weights anew")
+    pretrain.add_argument("--islanders", type=int, default=3000, metavar="N")
+    pretrain.add_argument("--encoder-epochs", type=int, default=12, metavar="N")
+    pretrain.add_argument("--decoder-epochs", type=int, default=12, metavar="N")
+    pretrain.add_argument("--gan-epochs", type=int, default=4, metavar="N")
+    pretrain.add_argument("--seed", type=int, default=0)
+    pretrain.add_argument("--workspace", default="", metavar="DIR", help="where the work is kept")
     return parser, dict(commands.choices)
 
 
@@ -80,15 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: With code 2 for a wrong option or setting, after one sentence about it.
     """
-    # TensorFlow reads these when it is imported, which no command does before this line.
+    # TensorFlow reads it when it is imported, which no command does before this line.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     parser, commands = _parser()
     options, unknown = parser.parse_known_args(arguments)
-    if options.command == "pretrain":
-        from helpers.pretrained import recipe
-
-        return recipe.main(unknown)
     command = commands[options.command]
     if unknown:
         command.error(f"unknown option {unknown[0]!r}; the valid ones are {command.options()}")
@@ -104,13 +105,21 @@ def _run(options: argparse.Namespace, command: _Parser) -> int:
         if name in values:  # the notebooks run in another folder
             values[name] = str(Path(values[name]).expanduser().resolve())
     try:
-        Settings.make(**values)
+        settings = Settings.make(**values)
     except ValueError as error:
         command.error(str(error))
     if "videos" in values and not Path(values["videos"]).is_dir():
         command.error(f"there is no folder {values['videos']}")
     if "manifest" in values and not Path(values["manifest"]).is_file():
         command.error(f"there is no file {values['manifest']}")
+
+    from helpers import manifests
+
+    if settings.corpus != "archipelago":
+        try:
+            manifests.load(settings)
+        except manifests.ManifestError as error:
+            command.error(str(error))
 
     from helpers import runs
 
@@ -150,19 +159,8 @@ def _evaluate(options: argparse.Namespace, command: _Parser) -> int:
     from helpers import evaluation
 
     result = evaluation.evaluate_released(options.gallery, options.first_islander)
-    print(json.dumps(result, indent=2) if options.json else _lines(result))
+    print(json.dumps(result, indent=2) if options.json else evaluation.format_report(result))
     return 0
-
-
-def _lines(values: dict, indent: str = "") -> str:
-    parts = []
-    for name, value in values.items():
-        if isinstance(value, dict):
-            parts.append(f"{indent}{name}\n{_lines(value, indent + '  ')}")
-        else:
-            text = f"{value:.4g}" if isinstance(value, float) else str(value)
-            parts.append(f"{indent}{name:<{32 - len(indent)}} {text}")
-    return "\n".join(parts)
 
 
 def _archipelago(options: argparse.Namespace, command: _Parser) -> int:
@@ -189,6 +187,31 @@ def _archipelago(options: argparse.Namespace, command: _Parser) -> int:
     return 0
 
 
+def _pretrain(options: argparse.Namespace, command: _Parser) -> int:
+    from helpers import evaluation
+    from helpers.pretrained import recipe
+    from helpers.session import default_workspace
+    from helpers.tables import Workspace
+
+    workspace = Workspace(default_workspace(options.workspace), Settings.make(seed=options.seed))
+    try:
+        recipe.pretrain(
+            workspace,
+            options.islanders,
+            options.encoder_epochs,
+            options.decoder_epochs,
+            options.gan_epochs,
+            seed=options.seed,
+        )
+    except ValueError as error:
+        command.error(str(error))
+    measured = {"command": "python -m helpers evaluate --gallery 1000 --json"}
+    measured |= evaluation.evaluate_released(1000)
+    (recipe.FOLDER / "results.json").write_text(json.dumps(measured, indent=1) + "\n")
+    print(evaluation.format_report(measured))
+    return 0
+
+
 def _numbers(text: str) -> list[int]:
     """Reads `0-11` or `3,7,1000000-1000004`."""
     numbers: list[int] = []
@@ -210,6 +233,7 @@ _COMMANDS = {
     "reconstruct": _reconstruct,
     "evaluate": _evaluate,
     "archipelago": _archipelago,
+    "pretrain": _pretrain,
 }
 
 

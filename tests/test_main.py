@@ -34,6 +34,7 @@ def refused(capsys: pytest.CaptureFixture, *arguments: str) -> str:
         (("run", "--corpus", "my_videos"), ("videos",)),
         (("run", "--videos", "/no/such/folder"), ("/no/such/folder",)),
         (("run", "--manifest", "/no/such.csv"), ("/no/such.csv",)),
+        (("run", "--manifest", __file__), ("test_main.py", "line 1", "column")),
         (("run", "--rows", "-3"), ("rows", "negative")),
         (("run", "--seed", "x"), ("--seed",)),
         (("run", "--only", "09"), ("'09'", "01", "07")),
@@ -42,6 +43,7 @@ def refused(capsys: pytest.CaptureFixture, *arguments: str) -> str:
         (("reconstruct", "--out", "faces"), ("AUDIO",)),
         (("reconstruct", "a.wav"), ("--out",)),
         (("evaluate", "--gallery", "1"), ("--gallery",)),
+        (("pretrain", "--islanders", "5"), ("islanders=5", "100")),
         (("evaluate", "--first-islander", "-5"), ("--first-islander",)),
         (("archipelago", "--islanders", "some", "--out", "x"), ("'some'", "0-11")),
     ],
@@ -66,6 +68,7 @@ def test_run_hands_on_what_was_given_and_nothing_else(
     from helpers import runs
 
     (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "one.mp4").touch()
     monkeypatch.chdir(tmp_path)
     seen = {}
 

@@ -163,7 +163,7 @@ def test_out_of_order_the_notebook_to_run_first_is_named(
 
 @pytest.fixture
 def colab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder like Colab's `/content`, a stand-in for `google.colab`, and a place to clone from."""
+    """A folder like Colab's `/content`, a stand-in for `google.colab`, a place to clone from."""
     source = tmp_path / "source"
     hidden = shutil.ignore_patterns("__pycache__")
     for folder in ("helpers", "notebooks", "data_manifest"):
