@@ -122,3 +122,20 @@ def test_a_clip_takes_little_time():
     started = time.process_time()
     clips.render("40/0")
     assert time.process_time() - started < 1.5
+
+
+def test_gallery(tmp_path):
+    from helpers.archipelago.gallery import gallery
+
+    files = gallery([1, 2], tmp_path / "new")
+    assert [file.name for file in files] == [
+        "portraits.png",
+        "islander-1.wav",
+        "islander-1.mp4",
+        "islander-2.wav",
+        "islander-2.mp4",
+        "latents.csv",
+    ]
+    assert all(file.stat().st_size > 100 for file in files)
+    with pytest.raises(ValueError, match="one islander"):
+        gallery([], tmp_path)

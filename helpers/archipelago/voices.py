@@ -73,8 +73,8 @@ def persona(islander: Islander) -> Persona:
         tilt=0.9 * tilted - 0.5 * old - (0.4 if sex == "F" else 0.0),
         chest=(-0.5 if sex == "F" else -1.8) - 0.8 * tilted,
         presence=(4.0 if sex == "F" else 2.5) + 0.8 * tilted,
-        air=(2.5 if sex == "F" else 1.5) + 1.2 * breathy,
-        first_harmonic=(0.5 if sex == "F" else 3.0) + 1.2 * breathy + 0.8 * old,
+        air=(2.5 if sex == "F" else 0.5) + 1.2 * breathy,
+        first_harmonic=(-1.0 if sex == "F" else 3.0) + 1.2 * breathy + 0.8 * old,
         breathiness=float(
             np.clip((0.42 if sex == "F" else 0.25) + 0.13 * breathy + 0.28 * old, 0, 1)
         ),
