@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
 import nbformat
@@ -159,43 +156,6 @@ def test_out_of_order_the_notebook_to_run_first_is_named(
                 exec(each.source, names)
             if each.id == "check-inputs":
                 break
-
-
-@pytest.fixture
-def colab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder like Colab's `/content`, a stand-in for `google.colab`, a place to clone from."""
-    source = tmp_path / "source"
-    hidden = shutil.ignore_patterns("__pycache__")
-    for folder in ("helpers", "notebooks", "data_manifest"):
-        shutil.copytree(HOME / folder, source / folder, ignore=hidden)
-    shutil.copy(HOME / "requirements.txt", source)
-    git = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org"]
-    for command in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "source"]):
-        subprocess.run([*git, *command], cwd=source, check=True, capture_output=True)
-    content = tmp_path / "content"
-    (content / "notebooks").mkdir(parents=True)
-    stub = str(Path(__file__).parent / "colab_stub")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([stub, os.environ.get("PYTHONPATH", "")]))
-    monkeypatch.setenv("COLAB_RELEASE_TAG", "stand-in")
-    monkeypatch.setenv("SPEECH2FACE_REPO", source.as_uri())
-    monkeypatch.setenv("SPEECH2FACE_DRIVE", str(tmp_path / "drive"))
-    monkeypatch.setattr(runs, "HOME", content)
-    return content
-
-
-def test_on_colab_a_notebook_fetches_the_series_and_runs(colab: Path, tmp_path: Path) -> None:
-    """The notebook stands alone, as Colab opens it: nothing of the series lies beside it."""
-    shutil.copy(HOME / "notebooks" / "01_download.ipynb", colab / "notebooks")
-    values = {"rows": 3, "use_drive": True, "workspace": str(tmp_path / "workspace")}
-    notebook, report = runs.execute("01_download", values)
-    assert report.status == "ok", report.error
-    said = "".join(
-        output.get("text", "") for each in notebook.cells for output in each.get("outputs", ())
-    )
-    assert "Colab" in said and "Mounted at" in said
-    assert (colab / "notebooks" / "speech2face-notebooks" / "helpers").is_dir()
-    shards = list((tmp_path / "drive" / "MyDrive" / "speech2face" / "clips").rglob("*.parquet"))
-    assert shards, "The table should have a copy on Drive."
 
 
 def test_without_helpers_and_without_colab_the_bootstrap_says_where_to_get_them(
