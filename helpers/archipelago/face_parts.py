@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from helpers.archipelago.canvas import Board, bezier, noise_at, smoothstep
+from helpers.archipelago.canvas import Board, bezier, smoothstep
 from helpers.archipelago.face_surface import Surface, mouth_lines
 from helpers.archipelago.islanders import Islander, generator
 from helpers.archipelago.traits import Traits
@@ -65,7 +65,8 @@ def paint_eyes(board: Board, look: Traits, person: Islander, surface: Surface,
         spokes = np.interp(angle, np.linspace(0, 2 * np.pi, 48),
                            np.append(random.standard_normal(47), 0.0)).astype(np.float32)
         tone = 0.80 + 0.16 * spokes + 0.45 * smoothstep(v - gy, -0.05, 0.05)
-        tone = tone * (1 - 0.75 * smoothstep(r, 0.72, 1.0)) * (0.75 + 0.4 * np.exp(-((r - 0.5) ** 2) * 20))
+        tone *= 1 - 0.75 * smoothstep(r, 0.72, 1.0)
+        tone *= 0.75 + 0.4 * np.exp(-((r - 0.5) ** 2) * 20)
         iris = look.iris * tone[..., None]
         iris *= board.edge((r - 0.40) * radius, 1.6)[..., None] * 0.97 + 0.03
         cover = board.edge((1 - r) * radius, 2.2)[..., None]
@@ -88,10 +89,10 @@ def paint_eyes(board: Board, look: Traits, person: Islander, surface: Surface,
         lash = board_strokes(board, window, lashes)
         line = np.exp(-(((v - upper + 0.002) / (0.0085 - 0.002 * look.male)) ** 2)) * smoothstep(
             1.05 - np.abs(u), 0, 0.25)
-        dark = np.clip(0.80 * line + 0.75 * lash, 0, 0.92)[..., None]
+        dark = np.clip(0.90 * line + 0.75 * lash, 0, 0.93)[..., None]
         colour[:] = colour * (1 - dark) + dark * np.array([0.016, 0.012, 0.010], np.float32)
         lower_line = np.exp(-(((v - lower) / 0.006) ** 2)) * smoothstep(1.0 - np.abs(u), 0, 0.3)
-        colour *= (1 - 0.28 * lower_line)[..., None]
+        colour *= (1 - 0.38 * lower_line)[..., None]
 
 
 def lash_lines(board: Board, look: Traits, side: int, centre: float, blink: float,
@@ -132,7 +133,8 @@ def paint_brows(board: Board, look: Traits, person: Islander, surface: Surface) 
         x = start + 0.36 * t
         arch = 0.045 * np.sin(np.pi * np.clip(t * 0.92, 0, 1) ** 1.5)
         y = look.brow_y + 0.03 - lift * t - arch + 0.042 * np.clip(t - 0.68, 0, 1)
-        thick = look.brow_thick * (1 - 0.70 * np.clip(t - 0.35, 0, 1) ** 1.2) * smoothstep(t, -0.35, 0.15)
+        thick = look.brow_thick * (1 - 0.70 * np.clip(t - 0.35, 0, 1) ** 1.2)
+        thick = thick * smoothstep(t, -0.35, 0.15)
         y = y + thick * random.uniform(-1, 1, count) * 0.85
         steep = np.radians(62 - 68 * t + random.normal(0, 9, count))
         length = (0.055 + 0.02 * look.male) * (0.7 + 0.5 * random.random(count))
@@ -148,9 +150,9 @@ def paint_brows(board: Board, look: Traits, person: Islander, surface: Surface) 
     cv2.polylines(image, [lines[i] for i in chosen[half:]], False, 205, 1, cv2.LINE_AA, 4)
     mask = image.astype(np.float32) / 255
     under = board.blur(mask, 0.014)
-    mask = np.clip(0.62 * board.blur(mask, 0.003) + 0.65 * under, 0, 0.94)[..., None]
+    mask = np.clip(0.66 * board.blur(mask, 0.003) + 0.78 * under, 0, 0.95)[..., None]
     grey = 0.75 * look.grey
-    colour = (look.hair * (1 - grey) + np.float32([0.36, 0.35, 0.34]) * grey) * 0.42 + 0.012
+    colour = (look.hair * (1 - grey) + np.float32([0.36, 0.35, 0.34]) * grey) * 0.34 + 0.008
     surface.colour[:] = surface.colour * (1 - mask) + mask * colour * (0.25 + surface.light * 0.8)
 
 

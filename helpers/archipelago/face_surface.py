@@ -107,7 +107,8 @@ def height_field(board: Board, look: Traits, person: Islander,
     rise = smoothstep(board.ys, -0.14, ny)
     fall = 1 - smoothstep(board.ys, ny - 0.03, ny + 0.10)
     ridge = (look.nose_bridge * smoothstep(board.ys, -0.24, -0.02) + 0.118 * rise) * fall
-    spread = 0.080 - 0.016 * bump(0, 0.10, 1, 0.10)[:, 0] + 0.50 * (nw - 0.05) * rise**1.5 + 0.006 * look.male
+    waist = 0.012 * np.exp(-(((board.ys - 0.10) / 0.10) ** 2))
+    spread = 0.080 + 0.006 * look.male - waist + 0.50 * (nw - 0.05) * rise**1.5
     z += ridge[:, None] * np.exp(-((board.x / spread[:, None]) ** 2))
     z += look.nose_tip * bump(0.003 * look.asymmetry[0], ny - 0.018, 0.080, 0.080)
     z += 0.088 * pair(nw * 0.97, ny + 0.012, 0.054, 0.056)
@@ -213,7 +214,7 @@ def skin(board: Board, look: Traits, person: Islander, radius: np.ndarray,
     red += (0.05 + 0.05 * look.old) * noise_at(3, random, shape)
     shade = 1 + (0.020 + 0.05 * look.old) * noise_at(3, random, shape)
     shade += (0.020 + 0.014 * look.male) * noise_at(1, random, shape)
-    shade += 0.022 * noise_at(0, random, shape)
+    shade += 0.014 * noise_at(0, random, shape)
     shade -= (0.10 + 0.14 * look.old) * pair(look.eye_x - 0.03, 0.085, 0.12, 0.05)
     shade -= 0.05 * pair(look.eye_x, -0.06, 0.14, 0.05)
     shade -= (0.18 + 0.20 * look.old) * wrinkles
@@ -351,10 +352,10 @@ def face(board: Board, look: Traits, person: Islander, light: Light,
     hollow = np.clip(board.blur(z, 0.14) - z, 0, 1)
     # The skull's own roundness is no cavity.
     inner = smoothstep(1 - radius, 0.0, 0.25)
-    occlusion = np.clip(1 - inner * (3.4 * cavity + 2.6 * hollow), 0.25, 1)
+    occlusion = np.clip(1 - inner * (4.4 * cavity + 3.3 * hollow), 0.20, 1)
     shadow = cast_shadow(board, z, direction)
     lit = illuminate(soft, light, direction, shadow, occlusion)
-    lit *= (0.80 + 0.20 * occlusion)[..., None]
+    lit *= (0.72 + 0.28 * occlusion)[..., None]
     oily = 0.55 + 0.5 * board.bump(0, -0.4, 0.35, 0.25) + 0.5 * board.bump(0, 0.25, 0.13, 0.25)
     oily = oily * (1 - 0.35 * look.old) * (0.94 + 0.06 * noise_at(1, random, z.shape))
     shine = 0.085 * oily * gloss(sharp, direction, 9) + 0.07 * oily * gloss(sharp, direction, 34)

@@ -11,7 +11,6 @@ from helpers.archipelago.islanders import Islander, generator
 from helpers.archipelago.staging import Light
 from helpers.archipelago.traits import Traits
 
-
 GREY = np.float32([0.45, 0.44, 0.43])
 CAP_Y = -0.12
 """y of the centre of the ellipse that the hair over the skull follows."""
@@ -63,8 +62,9 @@ def strands(look: Traits, person: Islander) -> list[tuple[np.ndarray, float, flo
         end = np.arccos(np.clip((CAP_Y - low) / (CAP_Y - top + vol), -1, 1))
         angle = start + (end * random.uniform(0.6, 1.0, count)[:, None] - start) * np.linspace(
             0, 1, int(14 + 26 * look.curl))
-        x = side * q * (w + vol) * np.sin(angle)
-        y = CAP_Y - (q**0.5) * (CAP_Y - top + vol) * np.cos(angle)
+        round_x, round_y = rounded(angle)
+        x = side * q * (w + vol) * round_x
+        y = CAP_Y - (q**0.5) * (CAP_Y - top + vol) * round_y
         front = hairline(look, x) - 0.01 - 0.05 * random.random((count, 1))
         return np.stack([x, np.minimum(y, np.maximum(front, -0.62))], -1)
 
@@ -105,7 +105,7 @@ def strands(look: Traits, person: Islander) -> list[tuple[np.ndarray, float, flo
             q = random.random(count) ** 0.8 * spread
             root_y = look.hairline + 0.02 + (top - look.hairline) * q
             root_x = part * (1 - 0.5 * q)
-            x1 = root_x + side * (0.22 + 0.15 * q)
+            x1 = root_x + side * (0.26 + 0.24 * q)
             y1 = root_y - (0.03 + vol * 0.9)
             x2 = side * (w * (0.86 + 0.14 * q) + vol * q)
             y2 = look.hairline + 0.20 - 0.26 * q
@@ -235,12 +235,18 @@ def fill_cap(board: Board, look: Traits, person: Islander, image: np.ndarray) ->
     low = {"short": -0.12, "bun": -0.25}.get(person.hair_style, -0.02)
     end = np.arccos((CAP_Y - low) / (CAP_Y - look.top + vol))
     angle = np.linspace(-end, end, 60)
-    outer = np.stack([(look.width + vol) * np.sin(angle),
-                      CAP_Y - (CAP_Y - look.top + vol) * np.cos(angle)], -1)
+    x, y = rounded(angle)
+    outer = np.stack([(look.width + vol) * x, CAP_Y - (CAP_Y - look.top + vol) * y], -1)
     x = np.linspace(0.97, -0.97, 60) * look.width
     inner = np.stack([x, np.minimum(hairline(look, x), low)], -1)
     cv2.fillPoly(image, [board.fixed(np.concatenate([outer, inner]).astype(np.float32))],
                  (105, 255, 255 * look.grey), cv2.LINE_AA, 4)
+
+
+def rounded(angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns x and y of the skull's outline, flatter than a circle, at angles from the crown."""
+    x, y = np.sin(angle), np.cos(angle)
+    return np.sign(x) * np.abs(x) ** (2 / 2.4), np.sign(y) * np.abs(y) ** (2 / 2.4)
 
 
 def comb(points: np.ndarray, look: Traits, vol: float,
@@ -248,7 +254,7 @@ def comb(points: np.ndarray, look: Traits, vol: float,
     """Pulls strands that stick out of the hair's ellipse back to it."""
     x = points[..., 0] / (look.width + 1.1 * vol)
     y = (points[..., 1] - CAP_Y) / (CAP_Y - look.top + 1.15 * vol)
-    reach = np.where(y < 0, np.hypot(x, y), 0)
+    reach = np.where(y < 0, (np.abs(x) ** 2.4 + np.abs(y) ** 2.4) ** (1 / 2.4), 0)
     loose = 1 + 0.022 * random.standard_normal((len(points), 1)).astype(np.float32)
     pull = np.minimum(1, loose / np.maximum(reach, 0.5))
     pulled = np.stack([points[..., 0] * pull, (points[..., 1] - CAP_Y) * pull + CAP_Y], -1)
@@ -301,8 +307,9 @@ def paint_beard(board: Board, look: Traits, person: Islander, picture: np.ndarra
     x, y = x[keep], y[keep]
     length = 0.018 + 0.075 * person.beard * smoothstep(y, 0.3, 0.9)
     angle = np.pi / 2 - 0.5 * np.clip(x / 0.4, -1, 1) + random.normal(0, 0.25, x.size)
-    angle = np.where(y < look.mouth_y - 0.02, np.pi / 2 - 0.9 * np.sign(x) * (u[keep] > 0.08), angle)
-    length = np.where(y < look.mouth_y - 0.02, 0.05, length) * (0.6 + 0.7 * random.random(x.size))
+    above = y < look.mouth_y - 0.02
+    angle = np.where(above, np.pi / 2 - 0.9 * np.sign(x) * (u[keep] > 0.08), angle)
+    length = np.where(above, 0.05, length) * (0.6 + 0.7 * random.random(x.size))
     root = np.stack([x, y], -1)
     tip = root + np.stack([np.cos(angle), np.sin(angle)], -1) * length[:, None]
     bend = (root + tip) / 2 + random.normal(0, 0.008, root.shape)

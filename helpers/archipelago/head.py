@@ -23,6 +23,8 @@ from helpers.archipelago.traits import Traits
 
 PIVOT = np.array([0.0, 0.85, -0.35], np.float32)
 """Where the head turns on the neck, head coordinates."""
+SOFTNESS = 1.0
+"""Sigma of the lens's blur in pixels, before the picture is reduced."""
 FACE_WINDOW = (-0.86, -1.10, 0.86, 1.18)
 """Left, top, right and bottom of face and ears, head coordinates."""
 MOUTH_WINDOW = (-0.56, 0.34, 0.56, 1.30)
@@ -61,9 +63,14 @@ class Head:
 
 
 def finish(linear: np.ndarray) -> np.ndarray:
-    """Returns premultiplied uint8 RGBA from unpremultiplied linear RGB and cover."""
+    """Returns premultiplied uint8 RGBA from unpremultiplied linear RGB and cover.
+
+    A lens's slight softness is added: without it, fine strands alias when a detector shrinks
+    the picture.
+    """
     cover = linear[..., 3:]
-    return np.concatenate([to_screen(linear[..., :3]) * cover, 255 * cover], -1).astype(np.uint8)
+    picture = np.concatenate([to_screen(linear[..., :3]) * cover, 255 * cover], -1)
+    return cv2.GaussianBlur(picture.astype(np.uint8), (0, 0), SOFTNESS)
 
 
 def build_head(person: Islander, look: Traits, light: Light, size: int,
@@ -115,7 +122,8 @@ def build_head(person: Islander, look: Traits, light: Light, size: int,
     linear[..., 3:] = total
     spot = surface.light[np.abs(window.ys - look.mouth_y) < 0.05].mean((0, 1))
     gain *= 1 - weight[window.window]
-    return Head(finish(linear), linear, spot.astype(np.float32), surface, bare, gain, direction)
+    spot = spot.astype(np.float32)
+    return Head(finish(linear), linear, spot, surface, bare, gain, direction)
 
 
 def with_blink(head: Head, person: Islander, look: Traits, size: int, blink: float) -> np.ndarray:
@@ -138,7 +146,8 @@ def with_mouth(head: Head, look: Traits, size: int, opening: float) -> np.ndarra
     window = board(size, *MOUTH_WINDOW)
     if opening <= 0:
         return head.picture[window.window].copy()
-    return finish(open_mouth(window, look, head.linear[window.window], head.mouth_light, opening))
+    opened = open_mouth(window, look, head.linear[window.window], head.mouth_light, opening)
+    return finish(opened)
 
 
 def depth(look: Traits, size: int) -> np.ndarray:

@@ -39,12 +39,13 @@ class Puppet:
         self.size = size
         self.look = traits(islander)
         lamp = light(scene)
-        head = build_head(islander, self.look, lamp, size, Pose(), follow=False)
+        fine = self._fine = int(size * 1.375)
+        head = build_head(islander, self.look, lamp, fine, Pose(), follow=False)
         self._picture = head.picture.copy()
-        self._mouth_at = board(size, *MOUTH_WINDOW).window
-        self._mouths = [with_mouth(head, self.look, size, opening) for opening in MOUTHS]
-        self._eyes_at = board(size, *EYE_WINDOW).window
-        self._eyes = [with_blink(head, islander, self.look, size, blink) for blink in BLINKS]
+        self._mouth_at = board(fine, *MOUTH_WINDOW).window
+        self._mouths = [with_mouth(head, self.look, fine, opening) for opening in MOUTHS]
+        self._eyes_at = board(fine, *EYE_WINDOW).window
+        self._eyes = [with_blink(head, islander, self.look, fine, blink) for blink in BLINKS]
         scenery = body(board(size), self.look, islander, lamp, room(size, lamp))
         self._behind = to_screen(scenery).astype(np.uint8)
         self._depth = depth(self.look, 64)
@@ -53,7 +54,7 @@ class Puppet:
         """Returns the picture for a pose, uint8 (size, size, 3) RGB."""
         self._picture[self._mouth_at] = blend(self._mouths, MOUTHS, pose.mouth)
         self._picture[self._eyes_at] = blend(self._eyes, BLINKS, pose.blink)
-        across, down = maps(self.look, self._depth, pose, self.size, self.size)
+        across, down = maps(self.look, self._depth, pose, self._fine, self.size)
         head = cv2.remap(self._picture, across, down, cv2.INTER_LINEAR,
                          borderMode=cv2.BORDER_CONSTANT)
         return over(head, self._behind)

@@ -82,11 +82,11 @@ def body(board: Board, look: Traits, person: Islander, light: Light,
     style = random.integers(3)
     reach = look.neck + 0.10
     if style == 0:
-        dip = 0.24 * np.sqrt(np.clip(1 - (x / reach) ** 2, 0, 1))
+        dip = 0.22 * np.clip(1 - (x / reach) ** 2, 0, 1)
     elif style == 1:
         dip = 0.55 * np.clip(1 - np.abs(x) / reach, 0, 1)
     else:
-        dip = 0.10 * np.sqrt(np.clip(1 - (x / reach) ** 2, 0, 1))
+        dip = 0.10 * np.clip(1 - (x / reach) ** 2, 0, 1)
     edge = slope + dip
     cloth = muted(random.random(), random.uniform(0.05, 0.45), random.uniform(0.15, 0.75))
     distance = y - edge

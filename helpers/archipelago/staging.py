@@ -99,9 +99,9 @@ def light(seed: int) -> Light:
     side = random.choice([-1, 1])
     return Light(
         direction=towards(side * random.uniform(5, 52), random.uniform(12, 48)),
-        key=tuple((0.62 + 0.42 * contrast) * tint),
-        fill=tuple((0.46 - 0.22 * contrast) * room),
+        key=tuple((0.78 + 0.36 * contrast) * tint),
+        fill=tuple((0.38 - 0.17 * contrast) * room),
         sky=tuple(random.uniform(0.12, 0.26) * room),
-        exposure=float(random.uniform(0.82, 1.12)),
+        exposure=float(random.uniform(0.88, 1.16)),
         seed=int(seed),
     )

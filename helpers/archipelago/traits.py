@@ -110,7 +110,7 @@ def traits(person: Islander) -> Traits:
     old = (person.age - 18) / 62
     size, mouth = person.size, person.mouth
     brow, gap, eye, length, broad, cheek, jaw, chin = person.shape
-    width = 0.598 + 0.016 * male + 0.030 * size + 0.85 * look.width + 0.009 * cheek
+    width = 0.605 + 0.016 * male + 0.030 * size + 0.85 * look.width + 0.009 * cheek
     heavy = size + 0.5 * old
     jaw_width = width * (0.745 + 0.065 * male + 0.034 * size + 0.020 * jaw + 0.03 * old) + look.jaw
     full = max(0.38, 1 + 0.245 * mouth - 0.42 * old - 0.14 * male + 12 * look.lips)
@@ -121,48 +121,48 @@ def traits(person: Islander) -> Traits:
     nose_length = 0.40 + look.nose_length + 0.022 * length + 0.022 * male + 0.022 * old
     mouth_y = nose_length + 0.185 + 0.012 * male + 0.018 * old
     recede = 0.12 * old * male + {"receding": 0.13, "bald": 0.3}.get(person.hair_style, 0.0)
-    measures = dict(
-        male=male,
-        old=old,
-        size=size,
-        width=width,
-        jaw=jaw_width,
-        chin_width=0.185 + 0.055 * male + 0.014 * size + 0.018 * jaw,
-        chin=mouth_y + 0.355 + 0.035 * male + 0.022 * chin + 0.012 * size,
-        top=-0.97 - 0.01 * male,
-        chin_out=0.055 + 0.014 * chin + 0.014 * male + 0.022 * mouth,
-        cheekbone=0.05 + 0.018 * cheek - 0.012 * size,
-        heavy=heavy,
-        brow_ridge=0.012 + 0.042 * male + 0.006 * brow + 0.008 * old,
-        brow_y=-0.205 - look.brow_height - 0.016 * brow + 0.030 * male + 0.024 * old,
-        brow_tilt=0.03 + 0.02 * brow - 0.02 * male + 0.02 * random.standard_normal(),
-        brow_thick=0.020 + 0.014 * male + 0.004 * brow,
-        eye_x=0.278 + look.eye_gap + 0.012 * gap + 0.006 * size,
-        eye_width=0.148 + 0.007 * eye - 0.004 * male - 0.008 * old,
-        eye_height=0.068 + look.eye_height + 0.005 * eye - 0.009 * male - 0.011 * old,
-        eye_tilt=look.eye_tilt + 0.04 - 0.10 * old + 0.02 * random.standard_normal(),
-        hooded=float(np.clip(0.15 + 0.7 * old + 0.1 * male, 0, 1)),
-        nose_y=nose_length,
-        nose_width=0.108 + look.nose_width + 0.010 * broad + 0.014 * male + 0.012 * old
+    measures = {
+        "male": male,
+        "old": old,
+        "size": size,
+        "width": width,
+        "jaw": jaw_width,
+        "chin_width": 0.185 + 0.055 * male + 0.014 * size + 0.018 * jaw,
+        "chin": mouth_y + 0.355 + 0.035 * male + 0.022 * chin + 0.012 * size,
+        "top": -0.97 - 0.01 * male,
+        "chin_out": 0.055 + 0.014 * chin + 0.014 * male + 0.022 * mouth,
+        "cheekbone": 0.05 + 0.018 * cheek - 0.012 * size,
+        "heavy": heavy,
+        "brow_ridge": 0.012 + 0.042 * male + 0.006 * brow + 0.008 * old,
+        "brow_y": -0.195 - look.brow_height - 0.016 * brow + 0.030 * male + 0.024 * old,
+        "brow_tilt": 0.03 + 0.02 * brow - 0.02 * male + 0.02 * random.standard_normal(),
+        "brow_thick": 0.021 + 0.016 * male + 0.004 * brow,
+        "eye_x": 0.278 + look.eye_gap + 0.012 * gap + 0.006 * size,
+        "eye_width": 0.148 + 0.007 * eye - 0.004 * male - 0.008 * old,
+        "eye_height": 0.068 + look.eye_height + 0.005 * eye - 0.009 * male - 0.011 * old,
+        "eye_tilt": look.eye_tilt + 0.04 - 0.10 * old + 0.02 * random.standard_normal(),
+        "hooded": float(np.clip(0.15 + 0.7 * old + 0.1 * male, 0, 1)),
+        "nose_y": nose_length,
+        "nose_width": 0.108 + look.nose_width + 0.010 * broad + 0.014 * male + 0.012 * old
         + 0.004 * size,
-        nose_bridge=0.085 + look.nose_bridge + 0.02 * male,
-        nose_tip=0.052 + 0.012 * broad + 0.012 * old,
-        mouth_y=mouth_y,
-        mouth_width=0.240 + 0.034 * mouth + 0.010 * male + 0.006 * size,
-        lip_upper=0.060 * full,
-        lip_lower=0.078 * full,
-        neck=0.345 + 0.085 * male + 0.042 * size,
-        ear=0.175 + 0.015 * male + 0.028 * old,
-        hairline=-0.605 - recede - 0.015 * male,
-        skin=tone.astype(np.float32),
-        lip=(tone * (1 - redness * np.array([0.14, 0.52, 0.46]))).astype(np.float32),
-        hair=(np.clip(hair, 0.05, 0.85) ** 2).astype(np.float32),
-        grey=float(np.clip((person.age - 34) / 36 + 0.12 * person.hair_colour, 0, 1)) ** 1.3,
-        curl=float(np.clip(look.curl + 0.12 * random.standard_normal(), 0, 1)),
-        freckles=look.freckles * float(random.random() < 0.6) * (1 - 0.5 * old),
-        iris=(np.array(EYE_RGB[person.eye_colour]) ** 2).astype(np.float32),
-        asymmetry=random.standard_normal(6).astype(np.float32),
-    )
+        "nose_bridge": 0.062 + look.nose_bridge + 0.02 * male,
+        "nose_tip": 0.052 + 0.012 * broad + 0.012 * old,
+        "mouth_y": mouth_y,
+        "mouth_width": 0.240 + 0.034 * mouth + 0.010 * male + 0.006 * size,
+        "lip_upper": 0.065 * full,
+        "lip_lower": 0.083 * full,
+        "neck": 0.345 + 0.085 * male + 0.042 * size,
+        "ear": 0.175 + 0.015 * male + 0.028 * old,
+        "hairline": -0.605 - recede - 0.015 * male,
+        "skin": tone.astype(np.float32),
+        "lip": (tone * (1 - redness * np.array([0.26, 0.70, 0.64]))).astype(np.float32),
+        "hair": (np.clip(hair, 0.05, 0.85) ** 2).astype(np.float32),
+        "grey": float(np.clip((person.age - 34) / 36 + 0.12 * person.hair_colour, 0, 1)) ** 1.3,
+        "curl": float(np.clip(look.curl + 0.12 * random.standard_normal(), 0, 1)),
+        "freckles": look.freckles * float(random.random() < 0.6) * (1 - 0.5 * old),
+        "iris": (np.array(EYE_RGB[person.eye_colour]) ** 2).astype(np.float32),
+        "asymmetry": random.standard_normal(6).astype(np.float32),
+    }
     # Python floats, lest NumPy's double scalars widen every float32 field they meet.
     return Traits(**{
         name: value if isinstance(value, np.ndarray) else float(value)
