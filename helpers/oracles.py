@@ -5,7 +5,7 @@
 - The latent oracle predicts it from the latents that voice and face share: what a perfect voice,
   one that gives away everything it shares with the face, would allow.
 
-Both are small networks fitted on training islanders. The demographic oracle needs no fitting: see
+Both are regressions fitted on training islanders. The demographic oracle needs no fitting: see
 `retrieval.attribute_oracle`.
 """
 
@@ -21,8 +21,10 @@ import numpy as np
 from helpers.archipelago.islanders import ISLANDS, islander
 from helpers.face_features import ISLANDER_FEATURES
 
-_HIDDEN = (256, 256)
+_RIDGE_PENALTIES = (1.0, 10.0, 100.0, 1000.0)
+_HIDDEN = (128, 128)
 _ROUNDS = 60
+_NETWORKS = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +130,11 @@ def oracle_features(
 def regress(
     inputs: np.ndarray, features: np.ndarray, asked: np.ndarray, seed: int = 0
 ) -> np.ndarray:
-    """Fits a small network from inputs to features and applies it.
+    """Fits inputs to features in two ways and returns the mean of both predictions.
+
+    Most of a face has nothing to do with the inputs, so what is fitted drowns in what is not. A
+    linear ridge regression withstands that best with few islanders, small networks see what is not
+    linear with many; their mean was nearly as good as the better one in every case tried.
 
     Args:
         inputs: Inputs of the training islanders, (n, p).
@@ -143,24 +149,33 @@ def regress(
 
     import threadpoolctl
     from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import RidgeCV
     from sklearn.neural_network import MLPRegressor
     from sklearn.preprocessing import StandardScaler
 
-    scale_in, scale_out = StandardScaler().fit(inputs), StandardScaler(with_std=False).fit(features)
+    scaler = StandardScaler().fit(inputs)
+    known, asked = scaler.transform(inputs), scaler.transform(asked)
+    centre = features.mean(0)
     # One scale for all components keeps their proportions, which the cosine looks at.
     spread = float(features.std()) or 1.0
-    network = MLPRegressor(
-        hidden_layer_sizes=_HIDDEN,
-        alpha=1e-2,
-        batch_size=min(200, len(inputs)),
-        max_iter=_ROUNDS,
-        early_stopping=len(inputs) >= 100,
-        n_iter_no_change=6,
-        random_state=seed,
-    )
+    wanted = (features - centre) / spread
     with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
         # The number of rounds is a budget; where it ends the fit, that is meant.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        network.fit(scale_in.transform(inputs), scale_out.transform(features) / spread)
-    predicted = network.predict(scale_in.transform(asked)).reshape(len(asked), -1)
-    return scale_out.inverse_transform(predicted * spread).astype(np.float32)
+        linear = RidgeCV(_RIDGE_PENALTIES).fit(known, wanted).predict(asked)
+        curved = [
+            MLPRegressor(
+                hidden_layer_sizes=_HIDDEN,
+                alpha=1.0,
+                batch_size=min(128, len(known)),
+                max_iter=_ROUNDS,
+                early_stopping=len(known) >= 100,
+                n_iter_no_change=6,
+                random_state=seed + number,
+            )
+            .fit(known, wanted)
+            .predict(asked)
+            for number in range(_NETWORKS)
+        ]
+    predicted = (linear + np.mean(curved, axis=0)) / 2
+    return (centre + spread * predicted).astype(np.float32)
