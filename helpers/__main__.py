@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import dataclasses
 import json
 import os
 import sys
@@ -164,26 +162,10 @@ def _evaluate(options: argparse.Namespace, command: _Parser) -> int:
 
 
 def _archipelago(options: argparse.Namespace, command: _Parser) -> int:
-    import cv2
+    from helpers.archipelago.gallery import gallery
 
-    from helpers import media
-    from helpers.archipelago import clips, islanders, portraits, voices
-    from helpers.settings import SAMPLE_RATE
-
-    options.out.mkdir(parents=True, exist_ok=True)
-    people = [islanders.islander(number) for number in options.islanders]
-    for person in people:
-        name = f"islander-{person.number}"
-        face = cv2.cvtColor(portraits.portrait(person), cv2.COLOR_RGB2BGR)
-        cv2.imwrite(str(options.out / f"{name}.png"), face)
-        media.write_wav(options.out / f"{name}.wav", voices.speak(person, 0), SAMPLE_RATE)
-        (options.out / f"{name}.mp4").write_bytes(clips.render(f"{person.number}/0"))
-        print(f"{name}: {person.sex}, {person.age:.0f}, {islanders.ISLANDS[person.island]}")
-    with (options.out / "islanders.csv").open("w", newline="", encoding="utf-8") as file:
-        fields = [field.name for field in dataclasses.fields(islanders.Islander)]
-        writer = csv.DictWriter(file, fields)
-        writer.writeheader()
-        writer.writerows(dataclasses.asdict(person) for person in people)
+    for file in gallery(options.islanders, options.out):
+        print(file)
     return 0
 
 
