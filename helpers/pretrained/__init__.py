@@ -1,0 +1,1 @@
+"""The released weights, how they were made, and what they reach."""

@@ -1,0 +1,246 @@
+"""How the released weights are made: `python -m helpers pretrain` makes them again.
+
+Islanders below 1,000,000 are painted, spoken, detected and described as in notebooks 01 to 03, but
+without coding a video: that saves most of the time. Then the voice encoder and the face decoder are
+trained as in notebooks 04 and 05. Nothing real goes in, and no test islander.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from helpers.archipelago.islanders import islander
+from helpers.settings import ALIGNED_SIZE, FEATURE_SIZES, FIRST_TEST_ISLANDER, SPEECH_SAMPLES
+from helpers.tables import Table, Workspace
+
+FOLDER = Path(__file__).parent
+ENCODER = FOLDER / "voice_encoder.keras"
+DECODER = FOLDER / "face_decoder.keras"
+ISLANDER_FEATURES = FOLDER / "islander_features.parquet"
+RECIPE = FOLDER / "recipe.json"
+
+SCENES = 2
+"""Pictures of each islander as a clip would show them; one more is a portrait in the studio."""
+UTTERANCES = 3
+"""Recordings of each islander, 6 s each."""
+_ISLANDERS_A_TASK = 8
+
+SCHEMA = pa.schema(
+    [
+        ("clip_id", pa.string()),
+        ("number", pa.int64()),
+        ("split", pa.string()),
+        ("sex", pa.string()),
+        ("age", pa.float32()),
+        ("features", pa.list_(pa.list_(pa.float32()))),
+        ("portrait", pa.binary()),
+        ("waveforms", pa.list_(pa.binary())),
+    ]
+)
+"""A row per islander: the features of the faces found (the studio portrait first), the aligned
+studio portrait (JPEG) and the recordings (int16). Without a studio face `portrait` is null."""
+
+
+def pretrain(
+    workspace: Workspace,
+    islanders: int = 3000,
+    encoder_epochs: int = 12,
+    decoder_epochs: int = 12,
+    gan_epochs: int = 4,
+    folder: Path = FOLDER,
+    seed: int = 0,
+) -> dict:
+    """Makes the released weights. A run that was killed goes on where it stopped.
+
+    Args:
+        workspace: Where the islanders and unfinished trainings are kept.
+        islanders: How many, from number 0 on; one in ten is for validation.
+        encoder_epochs: Passes over all recordings.
+        decoder_epochs: Passes over all faces, before the GAN.
+        gan_epochs: Passes over all faces, with the GAN.
+        folder: Where the weights go.
+        seed: Seed of both trainings.
+
+    Returns:
+        What was made and how, as in recipe.json.
+
+    Raises:
+        ValueError: So many islanders would reach into those kept for testing.
+    """
+    if not 100 <= islanders < FIRST_TEST_ISLANDER:
+        raise ValueError(f"islanders={islanders!r} is not valid: take 100 to 999,999.")
+    started = time.perf_counter()
+    table = build_islanders(workspace, islanders)
+    write_features(table, folder / ISLANDER_FEATURES.name)
+    voices = train_voice_encoder(table, encoder_epochs, seed, folder / ENCODER.name)
+    faces = train_face_decoder(table, decoder_epochs, gan_epochs, seed, folder / DECODER.name)
+    made = {
+        "command": f"python -m helpers pretrain --islanders {islanders} "
+        f"--encoder-epochs {encoder_epochs} --decoder-epochs {decoder_epochs} "
+        f"--gan-epochs {gan_epochs}",
+        "islanders": islanders,
+        "recordings": islanders * UTTERANCES,
+        "seed": seed,
+        "encoder": {name: values[-1] for name, values in voices.items()},
+        "decoder": {name: values[-1] for name, values in faces.items()},
+        "seconds": round(time.perf_counter() - started),
+    }
+    (folder / RECIPE.name).write_text(json.dumps(made, indent=1) + "\n")
+    return made
+
+
+# --- data ----------------------------------------------------------------------------------------
+
+
+def build_islanders(workspace: Workspace, count: int) -> Table:
+    """Makes the table of the first `count` islanders, shard by shard, on all cores."""
+    from helpers.workers import parallel_map
+
+    def make(keys: list[str]) -> list[dict]:
+        numbers = [int(key.removeprefix("islander-")) for key in keys]
+        starts = range(0, len(numbers), _ISLANDERS_A_TASK)
+        tasks = [numbers[start : start + _ISLANDERS_A_TASK] for start in starts]
+        return [row for rows in parallel_map(islander_rows, tasks) for row in rows]
+
+    table = workspace.table("islanders")
+    table.build([f"islander-{number}" for number in range(count)], make, SCHEMA)
+    return table
+
+
+def islander_rows(numbers: Sequence[int]) -> list[dict]:
+    """Paints and records some islanders; returns their rows of the table."""
+    from helpers import face_crop, media
+    from helpers.archipelago import clips, portraits, voices
+
+    people = [islander(number) for number in numbers]
+    studio = face_crop.faces_in([portraits.portrait(person) for person in people])
+    frames = [clips.still(person, scene) for person in people for scene in range(SCENES)]
+    found = face_crop.faces_in(frames)
+    scenes = [found[start : start + SCENES] for start in range(0, len(found), SCENES)]
+    return [
+        {
+            "clip_id": f"islander-{person.number}",
+            "number": person.number,
+            "split": person.split,
+            "sex": person.sex,
+            "age": person.age,
+            "features": [face.feature.tolist() for face in (portrait, *others) if face],
+            "portrait": face_crop.to_jpeg(portrait.aligned) if portrait else None,
+            "waveforms": [
+                media.to_int16(voices.speak(person, utterance)).tobytes()
+                for utterance in range(UTTERANCES)
+            ],
+        }
+        for person, portrait, others in zip(people, studio, scenes, strict=True)
+    ]
+
+
+def write_features(table: Table, path: Path) -> None:
+    """Writes each islander's mean feature: oracles and attribute readers are fitted on it."""
+    rows = []
+    for row in table.rows(["number", "split", "sex", "age", "features"]):
+        features = row.pop("features")
+        if features:
+            mean = np.mean(features, axis=0).astype(np.float16)
+            rows.append({**row, "feature": mean})
+    schema = pa.schema(
+        [
+            ("number", pa.int64()),
+            ("split", pa.string()),
+            ("sex", pa.string()),
+            ("age", pa.float32()),
+            ("feature", pa.list_(pa.float16())),
+        ]
+    )
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")
+
+
+# --- training ------------------------------------------------------------------------------------
+
+
+def train_voice_encoder(table: Table, epochs: int, seed: int, path: Path) -> dict:
+    """Trains the voice encoder on the training islanders; keeps its state beside the table."""
+    from helpers import voice_encoder
+
+    pairs, validation = (_pairs(table, split) for split in ("train", "validation"))
+    encoder = voice_encoder.compact(centre=pairs.centre(), seed=seed)
+    folder = _unfinished(table, f"encoder-{epochs}-{seed}")
+    curves = voice_encoder.train(
+        encoder, pairs, validation, epochs, seed=seed, folder=folder, verbose=2
+    )
+    encoder.save(path)
+    shutil.rmtree(folder)
+    return curves
+
+
+def train_face_decoder(table: Table, epochs: int, gan_epochs: int, seed: int, path: Path) -> dict:
+    """Trains the face decoder on the training islanders, then refines it with the GAN."""
+    from helpers import face_decoder
+
+    faces, validation = (_faces(table, split) for split in ("train", "validation"))
+    decoder = face_decoder.generator(centre=faces.centre(), seed=seed)
+    folder = _unfinished(table, f"decoder-{epochs}-{gan_epochs}-{seed}")
+    curves = face_decoder.train_decoder(
+        decoder, faces, validation, epochs, seed=seed, folder=folder / "l1", verbose=2
+    )
+    if gan_epochs:
+        refined = face_decoder.refine_with_gan(
+            decoder, faces, validation, gan_epochs, seed=seed, folder=folder / "gan", verbose=2
+        )
+        curves |= {f"gan_{name}": values for name, values in refined.items()}
+    decoder.save(path)
+    shutil.rmtree(folder)
+    return curves
+
+
+def _unfinished(table: Table, name: str) -> Path:
+    folder = table.folder.parent / "unfinished" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _pairs(table: Table, split: str):
+    """Every recording of a split with the mean feature of its islander's faces."""
+    from helpers.pairs import Pairs
+
+    rows = table.read(["number"], {"split": split})
+    file = table.folder / f"waveforms-{split}.int16"
+    waveforms = np.memmap(file, "int16", "w+", shape=(len(rows) * UTTERANCES, SPEECH_SAMPLES))
+    features, speakers, clips = [], [], []
+    for row in table.rows(["clip_id", "split", "features", "waveforms"]):
+        if row["split"] != split or not row["features"]:
+            continue
+        for utterance, waveform in enumerate(row["waveforms"]):
+            waveforms[len(clips)] = np.frombuffer(waveform, "<i2")
+            clips.append(f"{row['clip_id']}-{utterance}")
+            speakers.append(row["clip_id"])
+            features.append(np.mean(row["features"], axis=0))
+    file.unlink()
+    return Pairs(waveforms[: len(clips)], np.array(features, np.float32), speakers, clips)
+
+
+def _faces(table: Table, split: str):
+    """Every feature of a split with the studio portrait that the decoder should make of it."""
+    from helpers import face_crop
+    from helpers.pairs import Faces
+
+    columns = ["clip_id", "features", "portrait"]
+    rows = [row for row in table.read(columns, {"split": split}).to_pylist() if row["portrait"]]
+    count = sum(len(row["features"]) for row in rows)
+    images = np.empty((count, ALIGNED_SIZE, ALIGNED_SIZE, 3), np.uint8)
+    features = np.empty((count, FEATURE_SIZES["dlib"]), np.float32)
+    speakers: list[str] = []
+    for row in rows:
+        some = slice(len(speakers), len(speakers) + len(row["features"]))
+        images[some] = face_crop.from_jpeg(row["portrait"])
+        features[some] = row["features"]
+        speakers += [row["clip_id"]] * len(row["features"])
+    return Faces(images, features, speakers, list(speakers))
