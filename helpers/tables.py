@@ -26,6 +26,7 @@ from helpers.stages import (
     FORMAT,
     INDEX,
     STAGES,
+    Checkpoints,
     DamagedTable,
     MissingTable,
     Stage,
@@ -346,63 +347,6 @@ class Table(Stored):
         if any(not (self.folder / file).exists() for file in index["files"]):
             self.verify()
         return [self.folder / file for file in index["files"]]
-
-
-class Checkpoints(Stored):
-    """The files that a training leaves behind. Get it from `Workspace.checkpoints`.
-
-    Attributes:
-        name: `encoder` or `decoder`.
-        folder: Where the files are.
-        fingerprint: Of the settings and inputs, 16 hexadecimal digits.
-    """
-
-    @property
-    def complete(self) -> bool:
-        """The training came to its end and every file matches its checksum."""
-        index = self._index()
-        if not index["complete"]:
-            return False
-        if not all(self._ready(file, entry) for file, entry in index["files"].items()):
-            return False
-        if read_json(self.folder / INDEX) != index:
-            write_json(self.folder / INDEX, index)
-        return True
-
-    @property
-    def metadata(self) -> dict:
-        """What `finish` was given beside the files; empty before."""
-        return self._index().get("metadata", {})
-
-    def path(self, file: str) -> Path:
-        """Returns where a file of that name belongs; makes the folder."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        return self.folder / file
-
-    def finish(self, files: Sequence[str], metadata: dict) -> None:
-        """Declares the training complete, notes the checksums and publishes to Drive.
-
-        Args:
-            files: Names of files in `folder` that belong to the result.
-            metadata: Anything JSON can hold, such as the curves.
-
-        Raises:
-            FileNotFoundError: One of the files is not there.
-        """
-        with locked(self.folder, f"the checkpoint {self.name!r}"):
-            entries = {file: self._entry(file) for file in files}
-            self._write_index(entries, True, metadata=metadata)
-            self._publish(entries, fresh=True)
-
-    def require(self) -> Checkpoints:
-        """Returns itself when complete.
-
-        Raises:
-            MissingTable: The training has not come to its end; names the notebook.
-        """
-        if not self.complete:
-            raise missing(self.stage, "checkpoint")
-        return self
 
 
 def _kept(rows: pa.Table, where: Mapping) -> np.ndarray:

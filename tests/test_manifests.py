@@ -345,6 +345,13 @@ def test_a_replaced_video_makes_new_tables_and_a_moved_folder_does_not(folder):
     assert manifests.from_folder(moved).fingerprint != before
 
 
+def test_a_long_video_that_ends_differently_makes_new_tables(folder):
+    (folder / "long.mp4").write_bytes(b"\0" * 300_000 + b"one")
+    before = manifests.from_folder(folder).fingerprint
+    (folder / "long.mp4").write_bytes(b"\0" * 300_000 + b"two")
+    assert manifests.from_folder(folder).fingerprint != before
+
+
 def test_a_folder_that_is_missing_or_empty_is_named(tmp_path):
     with pytest.raises(ManifestError, match="There is no folder .*nowhere"):
         manifests.load(Settings.make(corpus="my_videos", videos=str(tmp_path / "nowhere")))

@@ -211,6 +211,16 @@ def test_changed_settings_make_a_new_table_and_keep_the_old(workspace, make):
     assert workspace.require("faces").folder == old.folder != other.require("faces").folder
 
 
+def test_an_index_that_belongs_to_another_table_is_not_believed(workspace, make):
+    build(workspace)
+    folder = workspace.table("clips").folder
+    workspace.use(FakeManifest("manifest-2"))
+    shutil.copytree(folder, workspace.table("clips").folder)
+    assert not workspace.table("clips").complete
+    build(workspace, make=make)
+    assert make.asked == KEYS
+
+
 def test_settings_that_do_not_shape_a_table_leave_it_alone(workspace):
     build(workspace)
     other = Workspace(workspace.local, Settings.make(seed=7, encoder_epochs=1)).use(FakeManifest())
@@ -348,6 +358,18 @@ def test_a_damaged_shard_is_named_and_alone_remade(workspace, make, capsys):
     assert workspace.require("clips").read()["clip_id"].to_pylist() == KEYS
 
 
+def test_while_a_shard_is_remade_the_table_counts_as_missing(workspace):
+    build(workspace)
+    flip(shards(workspace.table("clips"))[1])
+
+    def make(keys):
+        with pytest.raises(MissingTable):
+            workspace.require("clips")
+        return rows_of(keys)
+
+    assert build(workspace, make=make).made == 4
+
+
 def test_remaking_the_same_shard_keeps_what_was_made_from_it(workspace):
     build(workspace)
     build(workspace, "faces")
@@ -430,6 +452,13 @@ def test_a_file_that_never_reached_drive_is_remade(on_drive, make, tmp_path):
     next((tmp_path / "drive").rglob("00000.parquet")).write_bytes(b"")
     build(on_drive("second"), make=make)
     assert make.asked == KEYS[:4]
+
+
+def test_a_file_that_drive_lost_is_copied_there_again(on_drive, tmp_path):
+    build(on_drive("first"))
+    next((tmp_path / "drive").rglob("00000.parquet")).write_bytes(b"")
+    assert build(on_drive("first")).made == 0
+    assert on_drive("second").require("clips").read().num_rows == 10
 
 
 def test_drive_switched_on_later_gets_the_finished_table(on_drive, workspace):

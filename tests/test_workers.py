@@ -158,20 +158,25 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path):
         import test_workers
         if __name__ == "__main__":
             found = test_workers.parallel_map(test_workers.environment, ["HOME"] * 4, 2)
-            print(*{{process for _, process in found}}, flush=True)
+            ids = {{str(process) for _, process in found}}
+            open({str(tmp_path / "ids.txt")!r}, "w").write(" ".join(ids))
             os.kill(os.getpid(), signal.SIGKILL)
         """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True
-    )
-    left = [int(word) for word in done.stdout.split()]
+    # No pipes: a worker that is left over would hold them open, and we would wait for it.
+    script = tmp_path / "script.py"
+    script.write_text(textwrap.dedent(code))
+    nowhere = subprocess.DEVNULL
+    subprocess.run([sys.executable, str(script)], stdout=nowhere, stderr=nowhere, check=False)
+    left = [int(word) for word in (tmp_path / "ids.txt").read_text().split()]
     assert left
     for _ in range(50):
-        left = [process for process in left if alive(process)]
-        if not left:
+        if not any(map(alive, left)):
             break
         time.sleep(0.1)
-    assert left == []
+    still = [process for process in left if alive(process)]
+    for process in still:
+        os.kill(process, signal.SIGKILL)
+    assert still == []
 
 
 def test_a_notebook_can_use_workers_and_its_cells_run_once(tmp_path):
