@@ -118,14 +118,14 @@ def stage(person: Islander, clip: int) -> Staging:
     """Places speaker, camera and, in every fifth clip or so, a bystander."""
     random = generator("stage", person.number, clip)
     scene = int(random.integers(2**31))
-    size = int(random.integers(132, 171)) * 2
-    sink = int(random.integers(0, size // 12))
+    size = int(random.integers(145, 181)) * 2
+    sink = int(random.integers(0, size // 10))
     turn = (float(random.normal(0, 7)), float(random.normal(0, 3)))
     left = (CLIP_COLUMNS - size) // 2 + int(random.normal(0, 28))
     if random.random() >= 0.2:
         return Staging(scene, size, left, sink, turn)
     other = islander(int(random.integers(900_000, 1_000_000)))
-    size = int(random.integers(130, 146)) * 2
+    size = int(random.integers(136, 151)) * 2
     other_size = int(random.integers(100, 121)) * 2
     on_the_right = random.random() < 0.5
     left = int(random.integers(-44, -10))
