@@ -10,6 +10,7 @@ import dataclasses
 import datetime
 import importlib.metadata
 import inspect
+import logging
 import os
 import platform
 import shutil
@@ -168,6 +169,8 @@ def _load_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _quiet_stderr():
         import keras  # noqa: F401
+    # It warns of traced functions where batches differ in size, which is meant.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 @contextlib.contextmanager
