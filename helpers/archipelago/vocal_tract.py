@@ -54,12 +54,14 @@ class Tract:
 
     Attributes:
         length: Vocal-tract length in cm.
+        first: Relative shift of the region of the first formant: how open the jaw is held.
         second: Relative shift of the region of the second formant.
         third: Relative shift of the region of the third and fourth formants.
         brightness: Gain above 2 kHz in dB: spread lips bright, rounded lips dark.
         tilt: Spectral tilt in dB an octave above 500 Hz, relative to the average voice.
         chest: Gain around 640 Hz in dB.
         presence: Gain around 2 kHz in dB.
+        ring: Gain around 3.2 kHz in dB: a tight or a wide throat.
         air: Gain above 4.6 kHz in dB.
         first_harmonic: Gain of the first harmonic in dB: an open, breathy glottis strengthens it.
         breathiness: Aspiration noise, 0 (none) to 1.
@@ -68,12 +70,14 @@ class Tract:
     """
 
     length: float
+    first: float
     second: float
     third: float
     brightness: float
     tilt: float
     chest: float
     presence: float
+    ring: float
     air: float
     first_harmonic: float
     breathiness: float
@@ -157,6 +161,7 @@ def _bend(power: np.ndarray, tract: Tract, hertz: float) -> np.ndarray:
     gain += tract.brightness / (1 + np.exp(-(target - 2000) / 250))
     gain += tract.chest * np.exp(-0.5 * ((octaves - 0.35) / 0.5) ** 2)
     gain += tract.presence * np.exp(-0.5 * ((octaves - 2.0) / 0.6) ** 2)
+    gain += tract.ring * np.exp(-0.5 * ((octaves - 2.68) / 0.3) ** 2)
     gain += tract.air / (1 + np.exp(-(target - 4600) / 400))
     gain += tract.first_harmonic / (1 + (target / (1.6 * hertz)) ** 6)
     gain -= 18 / (1 + (target / 65) ** 4)
@@ -189,11 +194,13 @@ def _plain_frequency(target: np.ndarray, tract: Tract) -> np.ndarray:
     """Says which frequency of the plain speech is heard at each frequency of the person."""
     plain = target * (tract.length / PLAIN_LENGTH)
     octaves = np.log2(np.maximum(plain, 50))
+    first = np.exp(-0.5 * ((octaves - np.log2(550)) / 0.45) ** 2)
     second = np.exp(-0.5 * ((octaves - np.log2(1500)) / 0.42) ** 2)
     third = 1 / (1 + np.exp(-(octaves - np.log2(2250)) / 0.09))
     fourth = 1 / (1 + np.exp(-(octaves - np.log2(3000)) / 0.08))
     # The constants: measured against people, espeak-ng's second and fourth formants are low.
     shift = (0.03 + tract.second) * second + tract.third * third + 0.04 * fourth
+    shift = shift + tract.first * first
     return np.minimum(plain / (1 + shift), 10_900)
 
 

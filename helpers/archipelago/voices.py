@@ -32,15 +32,34 @@ ACCENTS = tuple(voice for island in sentences.VOICES for voice in island)
 _TRACT = {"F": 14.5, "M": 16.9}
 _PITCH = {"F": 12 * np.log2(2.08), "M": 12 * np.log2(1.20)}
 _PITCH_SPREAD = {"F": 2.4, "M": 2.7}
-# Melodic habits of the islands: lateness of accents in seconds, ending of clauses, range.
-_ISLAND_MELODY = (
-    (0.00, -1.2, 1.0),
-    (0.03, -0.9, 1.1),
-    (0.07, 0.5, 1.05),
-    (-0.02, -1.5, 0.9),
-    (0.02, -0.6, 0.8),
-    (0.05, 0.9, 1.2),
+
+
+@dataclasses.dataclass(frozen=True)
+class _Setting:
+    """What all languages of an island have in common: melody, pace and posture of the throat.
+
+    Laver (1980), The Phonetic Description of Voice Quality, calls the posture a setting.
+    """
+
+    lateness: float
+    ending: float
+    span: float
+    pace: float
+    jaw: float
+    ring: float
+    breath: float
+
+
+_SETTINGS = (
+    _Setting(0.00, -1.2, 1.00, 0.96, 0.045, 2.2, -0.05),
+    _Setting(0.03, -0.9, 1.10, 1.05, -0.035, -2.0, 0.05),
+    _Setting(0.07, 0.5, 1.05, 1.00, 0.020, -1.0, -0.02),
+    _Setting(-0.02, -1.5, 0.90, 0.92, -0.050, 1.8, 0.03),
+    _Setting(0.02, -0.6, 0.80, 1.10, 0.050, -1.8, 0.04),
+    _Setting(0.05, 0.9, 1.20, 0.98, -0.020, 1.0, -0.05),
 )
+"""By island: lateness of accents in s, ending of clauses, range, pace, shift of the first formant,
+gain at 3.2 kHz in dB, breathiness."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,36 +83,39 @@ def persona(islander: Islander) -> Persona:
     """Returns the voice that an islander's latents make."""
     sex, age = islander.sex, islander.age
     breathy, tilted, formants, lively = islander.tone
-    old = max(0.0, age - 45) / 35
+    woman = sex == "F"
+    old = max(0.0, age - 30) / 50
+    island = _SETTINGS[islander.island]
     tract = vocal_tract.Tract(
         length=_TRACT[sex] * (1 + 0.040 * islander.size + 0.012 * formants),
+        first=island.jaw - 0.02 * old,
         second=0.030 * islander.mouth,
         third=0.022 * islander.mouth + 0.012 * formants,
         brightness=1.6 * islander.mouth,
-        tilt=0.9 * tilted - 0.5 * old - (0.4 if sex == "F" else 0.0),
-        chest=(-0.5 if sex == "F" else -1.8) - 0.8 * tilted,
-        presence=(4.0 if sex == "F" else 2.5) + 0.8 * tilted,
-        air=(2.5 if sex == "F" else 0.5) + 1.2 * breathy,
-        first_harmonic=(-1.0 if sex == "F" else 3.0) + 1.2 * breathy + 0.8 * old,
+        tilt=0.9 * tilted - 1.0 * (old - 0.3) - (0.4 if woman else 0.0),
+        chest=(-0.5 if woman else -1.8) - 0.8 * tilted,
+        presence=(4.0 if woman else 2.5) + 0.8 * tilted,
+        ring=island.ring,
+        air=(2.5 if woman else 0.5) + 1.2 * breathy,
+        first_harmonic=(-1.2 if woman else 2.8) + 1.0 * breathy + 1.4 * old,
         breathiness=float(
-            np.clip((0.42 if sex == "F" else 0.25) + 0.13 * breathy + 0.28 * old, 0, 1)
+            np.clip((0.34 if woman else 0.18) + 0.10 * breathy + 0.36 * old + island.breath, 0, 1)
         ),
-        jitter=float(0.005 * np.exp(0.25 * breathy + 0.9 * old)),
-        shimmer=float(0.04 * np.exp(0.25 * breathy + 0.7 * old)),
+        jitter=float(0.0042 * np.exp(0.22 * breathy + 1.2 * old)),
+        shimmer=float(0.035 * np.exp(0.22 * breathy + 1.0 * old)),
     )
-    lateness, ending, span = _ISLAND_MELODY[islander.island]
     moves = melody.Melody(
         mean=_PITCH[sex]
         + _age_drift(sex, age)
         - 0.5 * islander.size
         + _PITCH_SPREAD[sex] * islander.pitch,
-        range=float(2.9 * span * np.exp(0.28 * lively)),
-        tremor=0.05 + 0.30 * old**2,
-        creak=float(np.clip((0.35 if sex == "M" else 0.25) - 0.15 * islander.pitch, 0, 0.8)),
-        lateness=lateness,
-        ending=ending,
+        range=float(2.9 * island.span * np.exp(0.26 * lively)),
+        tremor=0.04 + 0.36 * old**2,
+        creak=float(np.clip((0.25 if woman else 0.35) - 0.15 * islander.pitch, 0, 0.8)),
+        lateness=island.lateness,
+        ending=island.ending,
     )
-    rate = 172 * np.exp(0.11 * islander.tempo) * (1 - 0.0042 * (age - 40))
+    rate = 174 * island.pace * np.exp(0.10 * islander.tempo) * (1 - 0.0055 * (age - 40))
     accent = sentences.VOICES[islander.island][islander.language]
     return Persona(accent, float(np.clip(rate, 100, 260)), moves, tract)
 
@@ -110,14 +132,18 @@ PARAMETER_NAMES = (
     "pitch_range",
     "tremor",
     "creak",
+    "peak_lateness",
+    "clause_ending",
     "rate",
     "tract_length",
+    "first_formant",
     "second_formant",
     "third_formant",
     "brightness",
     "tilt",
     "chest",
     "presence",
+    "ring",
     "air",
     "first_harmonic",
     "breathiness",
@@ -132,7 +158,7 @@ def voice_parameters(islander: Islander) -> np.ndarray:
     """Returns exactly what an islander's voice is made with.
 
     Returns:
-        float32 (35,), in the order of `PARAMETER_NAMES`: pitch in semitones above 100 Hz, its
+        float32 (39,), in the order of `PARAMETER_NAMES`: pitch in semitones above 100 Hz, its
         range and tremor in semitones, rate in words a minute, length in cm, formant shifts, jitter
         and shimmer relative, gains in dB, then which accent it is.
     """
@@ -143,14 +169,18 @@ def voice_parameters(islander: Islander) -> np.ndarray:
         moves.range,
         moves.tremor,
         moves.creak,
+        moves.lateness,
+        moves.ending,
         voice.rate,
         tract.length,
+        tract.first,
         tract.second,
         tract.third,
         tract.brightness,
         tract.tilt,
         tract.chest,
         tract.presence,
+        tract.ring,
         tract.air,
         tract.first_harmonic,
         tract.breathiness,
@@ -178,10 +208,11 @@ def studio(islander: Islander, utterance: int, seconds: float = 6.0) -> np.ndarr
     voice = persona(islander)
     samples = int(round(seconds * SAMPLE_RATE))
     lead = random.uniform(0.05, 0.3)
-    words = sentences.text(voice.accent, random, count=2 + int(seconds / 2.5))
+    words = sentences.text(voice.accent, random, count=3 + int(seconds / 2))
     rate = voice.rate * random.uniform(0.95, 1.05)
     plain, phonemes = speech_synthesis.synthesise(words, voice.accent, int(round(rate)))
     plain = np.pad(plain, (int(lead * speech_synthesis.ESPEAK_RATE), 0))
+    plain = plain[: int((seconds + 0.2) * speech_synthesis.ESPEAK_RATE)]
     phonemes = [dataclasses.replace(sound, start=sound.start + lead) for sound in phonemes]
     phonemes = [sound for sound in phonemes if sound.start < seconds]
     hertz, creak = melody.contour(phonemes, seconds + 0.1, voice.melody, random)
