@@ -39,9 +39,9 @@ def outline(look: Traits) -> np.ndarray:
     chin = look.chin
     points = np.array([
         (0.0, look.top),
-        (0.25 * w, look.top + 0.012),
-        (0.50 * w, look.top + 0.065),
-        (0.74 * w, look.top + 0.19),
+        (0.30 * w, look.top + 0.004),
+        (0.54 * w, look.top + 0.050),
+        (0.76 * w, look.top + 0.175),
         (0.90 * w, look.top + 0.37),
         (0.98 * w, -0.34),
         (1.0 * w, -0.10),

@@ -107,8 +107,8 @@ def strands(look: Traits, person: Islander) -> list[tuple[np.ndarray, float, flo
             root_x = part * (1 - 0.5 * q)
             x1 = root_x + side * (0.26 + 0.24 * q)
             y1 = root_y - (0.03 + vol * 0.9)
-            x2 = side * (w * (0.86 + 0.14 * q) + vol * q)
-            y2 = look.hairline + 0.20 - 0.26 * q
+            x2 = side * (w * (0.91 + 0.09 * q) + vol * q)
+            y2 = look.hairline + 0.13 - 0.22 * q
             x3 = side * (w * (0.925 + 0.095 * q) + vol * 1.1 * q)
             y3 = 0.02 + 0.1 * q
             end = bottom + random.normal(0, 0.05, count) - 0.10 * (1 - q)

@@ -67,9 +67,9 @@ def body(board: Board, look: Traits, person: Islander, light: Light,
     tendon = np.exp(-(((np.abs(x) - 0.36 + 0.26 * (y - 0.75)) / 0.045) ** 2)) * (y > 0.6)
     nx = u * 0.9 + 0.10 * tendon * np.sign(x)
     ny = np.full_like(x, -0.05)
-    occlusion = 0.26 + 0.74 * smoothstep(
+    occlusion = 0.20 + 0.80 * smoothstep(
         y - look.chin + 0.30 * (x + 0.22 * direction[0]) ** 2, 0.0, 0.34)
-    lit = illuminate((nx, ny, nz), light, direction, 0.6 * (1 - occlusion), occlusion)
+    lit = illuminate((nx, ny, nz), light, direction, 0.78 * (1 - occlusion), occlusion)
     grain = 1 + 0.02 * noise_at(1, random, x.shape) + 0.03 * tendon
     pit = np.exp(-((x / 0.07) ** 2) - (((y - 1.30) / 0.07) ** 2))
     flesh = look.skin * np.float32([0.93, 0.94, 0.94]) * lit * (grain - 0.22 * pit)[..., None]
