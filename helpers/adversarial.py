@@ -147,7 +147,7 @@ class GanTrainer(keras.Model):
         """Returns the made faces; follows the moving average in training."""
         if training:
             for slow, fast in zip(self.average.weights, self.generator.weights, strict=True):
-                slow.assign(self.memory * slow + (1 - self.memory) * fast)
+                slow.assign(slow + (1 - self.memory) * (fast - slow))
         return self.generator(feature, training=training)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):

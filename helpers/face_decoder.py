@@ -46,18 +46,21 @@ RELEASED = Path(__file__).parent / "pretrained" / "face_decoder.keras"
 def generator(
     feature_size: int = FEATURE_SIZES["dlib"],
     centre: np.ndarray | None = None,
+    mean_face: np.ndarray | None = None,
     width: float = 1.0,
     seed: int = 0,
 ) -> keras.Model:
     """Makes the face decoder: feature (batch, feature_size) -> face (batch, 128, 128, 3), 0 to 1.
 
-    A 4x4 map is doubled four times; at each size the feature says once more which channels count.
-    The last doubling, to 128x128, only rearranges channels into pixels, so that no convolution has
-    to work on more than 64x64.
+    Untrained it gives the mean face; it learns what a feature changes in it. A 4x4 map is doubled
+    four times; at each size the feature says once more which channels count, and colours are
+    added. The last doubling, to 128x128, only rearranges channels into pixels, so that no
+    convolution has to work on more than 64x64.
 
     Args:
         feature_size: Length of the face feature.
         centre: Mean feature of the training faces, (feature_size,); zeros if not given.
+        mean_face: Mean of the training faces, (128, 128, 3), 0 to 1; grey if not given.
         width: Factor on the number of channels; 1 gives 2.4 million parameters.
         seed: Seed of the initial weights.
     """
@@ -70,6 +73,7 @@ def generator(
     style = layers.LeakyReLU(0.2, name="style")(style)
     x = layers.Dense(4 * 4 * channels[0])(style)
     x = layers.Reshape((4, 4, channels[0]))(x)
+    colours = layers.Conv2D(3, 1, kernel_initializer="zeros")(x)
     for count in channels[1:]:
         x = layers.UpSampling2D()(layers.Conv2D(count, 1)(x))
         y = x
@@ -77,12 +81,21 @@ def generator(
             y = layers.LeakyReLU(0.2)(Modulate()([y, style]))
             y = layers.Conv2D(count, 3, padding="same")(y)
         x = layers.Add()([x, y])
+        colours = layers.UpSampling2D(interpolation="bilinear")(colours)
+        more = layers.Conv2D(3, 1, kernel_initializer="zeros")(x)
+        colours = layers.Add()([colours, more])
     x = layers.LeakyReLU(0.2)(Modulate()([x, style]))
-    x = layers.Conv2D(12, 3, padding="same")(x)
-    face = layers.Activation("sigmoid", dtype="float32", name="face")(DepthToSpace()(x))
+    x = layers.Conv2D(12, 3, padding="same", kernel_initializer="zeros")(x)
+    colours = layers.UpSampling2D(interpolation="bilinear")(colours)
+    add_mean_face = AddMeanFace(name="mean_face")
+    face = add_mean_face(layers.Add()([colours, DepthToSpace()(x)]))
+    face = layers.Activation("sigmoid", dtype="float32", name="face")(face)
     decoder = keras.Model(feature, face, name="face_decoder")
     if centre is not None:
         standardise.centre.assign(np.asarray(centre, "float32"))
+    if mean_face is not None:
+        mean_face = np.clip(np.asarray(mean_face, "float32"), 0.02, 0.98)
+        add_mean_face.mean_face.assign(np.log(mean_face / (1 - mean_face)))
     return decoder
 
 
@@ -134,6 +147,21 @@ class Modulate(layers.Layer):
     def compute_output_shape(self, input_shape):
         """Returns the shape of the map."""
         return input_shape[0]
+
+
+@keras.saving.register_keras_serializable(package="speech2face")
+class AddMeanFace(layers.Layer):
+    """Adds the mean face, before the sigmoid, a weight that is not trained: (b, h, w, 3)."""
+
+    def build(self, input_shape):
+        """Makes the weight `mean_face`, (h, w, 3)."""
+        self.mean_face = self.add_weight(
+            shape=input_shape[1:], initializer="zeros", trainable=False, name="mean_face"
+        )
+
+    def call(self, face):
+        """Returns the face."""
+        return face + self.mean_face
 
 
 @keras.saving.register_keras_serializable(package="speech2face")

@@ -146,6 +146,11 @@ class Faces:
         """Returns the mean feature, each speaker counted once, (feature_size,)."""
         return _mean_of_means(self.features, self.speakers)
 
+    def mean_face(self) -> np.ndarray:
+        """Returns the mean face, float32 of shape (128, 128, 3), 0 to 1."""
+        total = sum(image.astype("float64") for image in self.images)
+        return (total / (255 * len(self))).astype("float32")
+
 
 def faces_of(session, split: str, frames_per_clip: int = 2) -> Faces:
     """Collects the most frontal aligned faces of each clip.

@@ -71,6 +71,8 @@ def spectrogram(
 ) -> Figure:
     """Draws the size of a compressed spectrogram, with the fundamental frequency over it.
 
+    With the fundamental frequency it shows 0 to 3 kHz only, where one can tell harmonics apart.
+
     Args:
         compressed: What `spectrogram.Spectrogram` makes of one clip, (frames, 257, 2).
         pitch: Times in seconds and frequencies in hertz, NaN where there is no voice.
@@ -79,7 +81,10 @@ def spectrogram(
     drawn, axes = style.figure(size=(11, 4.4))
     _spectrogram(drawn, axes[0, 0], compressed)
     if pitch is not None:
-        _pitch(axes[0, 0], pitch)
+        times, hertz = pitch
+        axes[0, 0].plot(times, hertz / 1000, color=style.VERMILION, label="pitch")
+        axes[0, 0].legend(loc="upper right", frameon=True)
+        axes[0, 0].set_ylim(0, 3)
     axes[0, 0].set_title(title)
     return drawn
 
@@ -193,7 +198,7 @@ def pitch(times: np.ndarray, hertz: np.ndarray, title: str = "Fundamental freque
 def voice(
     samples: np.ndarray, compressed: np.ndarray, pitch: tuple[np.ndarray, np.ndarray], title: str
 ) -> Figure:
-    """Draws a voice on one page: waveform above, spectrogram and pitch below.
+    """Draws a voice on one page: waveform, spectrogram and pitch, one under the other.
 
     Args:
         samples: Float array (n,), 16 kHz, -1 to 1.
@@ -201,11 +206,13 @@ def voice(
         pitch: Times in seconds and frequencies in hertz, NaN where there is no voice.
         title: Heading.
     """
-    drawn, axes = style.figure(2, 1, (11, 6), title, sharex=True, height_ratios=(1, 2))
+    drawn, axes = style.figure(3, 1, (11, 7.6), title, sharex=True, height_ratios=(2, 4, 2))
     _waveform(axes[0, 0], samples)
-    axes[0, 0].set_xlabel("")
     _spectrogram(drawn, axes[1, 0], compressed)
-    _pitch(axes[1, 0], pitch)
+    axes[2, 0].plot(*pitch, ".", color=style.VERMILION, markersize=4)
+    axes[2, 0].set(xlabel="Time (s)", ylabel="Pitch (Hz)", ylim=(50, 410))
+    for axis in axes[:2, 0]:
+        axis.set_xlabel("")
     return drawn
 
 
@@ -239,9 +246,3 @@ def _image(axis: Axes, values: np.ndarray, colours: str, low: float, high: float
     axis.set(xlabel="Time (s)", ylabel="Frequency (kHz)")
     axis.grid(visible=False)
     return image
-
-
-def _pitch(axis: Axes, pitch: tuple[np.ndarray, np.ndarray]) -> None:
-    times, hertz = pitch
-    axis.plot(times, hertz / 1000, color=style.VERMILION, linewidth=2, label="pitch")
-    axis.legend(loc="upper right", frameon=True)
