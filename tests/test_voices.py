@@ -173,3 +173,15 @@ def test_recording_is_not_always_the_same_room_and_microphone():
     one = acoustics.record(clean, 1, 1, generator("test", 1))
     other = acoustics.record(clean, 2, 1, generator("test", 1))
     assert not np.allclose(one, other)
+
+
+@pytest.mark.parametrize(
+    ("number", "levels"),
+    [
+        (12, [-21.93, -21.14, -20.08, -21.17, -19.36, -20.30]),
+        (1_000_007, [-23.87, -24.82, -20.06, -27.04, -24.00, -21.49]),
+    ],
+)
+def test_the_voices_are_those_that_the_released_weights_heard(number, levels):
+    seconds = voices.speak(islander(number), 0).reshape(6, -1)
+    assert 10 * np.log10(np.square(seconds).mean(1)) == pytest.approx(levels, abs=0.1)

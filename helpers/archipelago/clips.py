@@ -255,9 +255,9 @@ def _wall(size: int, scene: int) -> np.ndarray:
 def _outline(picture: np.ndarray, wall: np.ndarray) -> np.ndarray:
     """Returns weights like `_cover` that are full where a picture shows somebody, and soft."""
     somebody = (cv2.absdiff(picture, wall).max(-1) > 8).astype(np.uint8) * 255
-    reach = len(picture) // 24
+    reach = max(3, len(picture) // 50)
     wide = cv2.dilate(somebody, np.ones((reach, reach), np.uint8))
-    soft = cv2.GaussianBlur(wide, (0, 0), reach / 3)
+    soft = cv2.GaussianBlur(wide, (0, 0), reach / 2)
     return np.repeat(soft[..., None], 3, -1)
 
 
