@@ -34,7 +34,7 @@ _CONTRAST = np.float32(0.72)
 _BANDS = np.array([0, 400, 800, 1300, 2000, 2800, 3800, 5000, 6500, 8500, 11025])
 
 # Long-term average speech spectrum, men and women together: dB in third-octave bands.
-# Byrne et al. (1994), J. Acoust. Soc. Am. 96, 2108-2120, table II.
+# Byrne et al. (1994), J. Acoust. Soc. Am. 96, 2108-2120.
 _HUMAN_BANDS = 1000 * 2.0 ** (np.arange(-12, 10) / 3)
 _HUMAN_LEVELS = np.array(
     [38.6, 43.5, 54.4, 57.7, 56.8, 60.2, 60.3, 59.0, 62.1, 62.1, 60.5]

@@ -10,8 +10,8 @@
   and tremor grow: Stathopoulos, Huber and Sussman (2011), J. Speech Lang. Hear. Res. 54, 1011-1021.
 - Vocal tracts of about 17 cm (men) and 14.5 cm (women), longer in larger people: Fitch and Giedd
   (1999), J. Acoust. Soc. Am. 106, 1511-1522; Goldstein (1980), doctoral thesis, MIT.
-- Speech slows down with age by about a sixth from 30 to 80: Jacewicz et al. (2009), Language
-  Variation and Change 21, 233-256.
+- Speech slows down with age: Jacewicz et al. (2009), Language Variation and Change 21, 233-256.
+  Here it does so by a quarter from 30 to 80, at the upper end of what is reported.
 - Spread lips raise and rounded lips lower the second and third formants: Fant (1960), Acoustic
   Theory of Speech Production.
 """
