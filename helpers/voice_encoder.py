@@ -6,7 +6,6 @@ from a face recognition network that stays as it is (Speech2Face, section 3).
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,15 +18,27 @@ from helpers.augmentation import DistortSpectrum, MaskSpectrum
 from helpers.pairs import MINIMUM_PAIRS, Batches, Pairs, enough_to_train, pairs_of
 from helpers.settings import FEATURE_SIZES
 from helpers.spectrogram import LogMel, RemoveChannel
+from helpers.voice_losses import (
+    LossWeights,
+    contrastive_loss,
+    direction_loss,
+    distance_loss,
+    normalise,
+)
 
 __all__ = [
     "MINIMUM_PAIRS",
     "LossWeights",
     "Pairs",
+    "calibrate",
     "centre_of",
     "compact",
+    "contrastive_loss",
+    "direction_loss",
+    "distance_loss",
     "enough_to_train",
     "load",
+    "normalise",
     "pairs_of",
     "predict",
     "released",
@@ -133,12 +144,18 @@ class AddCentre(layers.Layer):
 
     def __init__(self, scale: float = 1.0, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.scale = scale
+        self.initial_scale = scale
 
     def build(self, input_shape):
-        """Makes the weight `centre`, (n,): the mean feature, which is not trained."""
+        """Makes the weights `centre`, (n,), the mean feature, and `scale`; none is trained."""
         self.centre = self.add_weight(
             shape=(input_shape[-1],), initializer="zeros", trainable=False, name="centre"
+        )
+        self.scale = self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(self.initial_scale),
+            trainable=False,
+            name="scale",
         )
 
     def call(self, deviation):
@@ -151,7 +168,7 @@ class AddCentre(layers.Layer):
 
     def get_config(self):
         """Returns what is needed to make the layer again."""
-        return {**super().get_config(), "scale": self.scale}
+        return {**super().get_config(), "scale": self.initial_scale}
 
 
 def centre_of(encoder: keras.Model) -> np.ndarray:
@@ -160,66 +177,6 @@ def centre_of(encoder: keras.Model) -> np.ndarray:
 
 
 # --- the loss ------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class LossWeights:
-    """How much each term of the loss counts; 0 switches a term off.
-
-    Attributes:
-        direction: Squared distance of the normalised features (the paper's second term).
-        distance: L1 distance of the features; it sets how far from the mean a prediction goes.
-        contrastive: Cross-entropy of finding the own face in the batch, and the own voice.
-        temperature: Of the contrastive term.
-        learn_temperature: Whether training may change the temperature.
-    """
-
-    direction: float = 1.0
-    distance: float = 0.1
-    contrastive: float = 1.0
-    temperature: float = 0.07
-    learn_temperature: bool = False
-
-
-def normalise(feature):
-    """Scales each feature of (batch, n) to length 1."""
-    return feature / (ops.sqrt(ops.sum(ops.square(feature), axis=-1, keepdims=True)) + 1e-6)
-
-
-def direction_loss(face, voice):
-    """Returns the mean of ||f/|f| - v/|v|||^2, which is 2 - 2 cos(f, v), 0 to 4.
-
-    Args:
-        face: Deviations of the face features from their mean, (batch, n).
-        voice: Predicted deviations, (batch, n).
-    """
-    return ops.mean(ops.sum(ops.square(normalise(face) - normalise(voice)), axis=-1))
-
-
-def distance_loss(face, voice):
-    """Returns the mean L1 distance of features (batch, n)."""
-    return ops.mean(ops.sum(ops.abs(face - voice), axis=-1))
-
-
-def contrastive_loss(face, voice, speaker, temperature=0.07):
-    """Returns the cross-entropy of finding each voice's face in the batch, and each face's voice.
-
-    Two clips of one speaker show the same face, so neither counts as wrong for the other.
-
-    Args:
-        face: Deviations of the face features, (batch, n).
-        voice: Predicted deviations, (batch, n).
-        speaker: Number of the speaker, (batch,).
-        temperature: Cosines are divided by it.
-    """
-    alike = ops.matmul(normalise(voice), ops.transpose(normalise(face))) / temperature
-    same = ops.cast(ops.equal(speaker[:, None], speaker[None, :]), alike.dtype)
-    own = ops.eye(ops.shape(alike)[0], dtype=alike.dtype)
-    alike = alike - 1e9 * (same - own)
-    right = ops.sum(alike * own, axis=1)
-    face_of_voice = ops.mean(ops.logsumexp(alike, axis=1) - right)
-    voice_of_face = ops.mean(ops.logsumexp(alike, axis=0) - right)
-    return (face_of_voice + voice_of_face) / 2
 
 
 class VoiceEncoderTrainer(keras.Model):
@@ -289,7 +246,7 @@ def train(
     Args:
         encoder: Network to train, as `compact` makes it; changed in place.
         pairs: What to learn from.
-        validation: Speakers that are not in `pairs`.
+        validation: Speakers that are not in `pairs`; also for `calibrate` at the end.
         epochs: Passes over the pairs.
         batch_size: Pairs in one step.
         weights: How much each term of the loss counts.
@@ -308,7 +265,31 @@ def train(
     steps = epochs * len(batches)
     trainer.compile(training.optimizer(learning_rate, steps, weight_decay=1e-3))
     measures = [] if validation is None or not len(validation) else [RetrievalCallback(validation)]
-    return training.fit(trainer, batches, epochs, folder, [*measures, *callbacks], verbose)
+    history = training.fit(trainer, batches, epochs, folder, [*measures, *callbacks], verbose)
+    if measures:
+        calibrate(encoder, validation)
+    return history
+
+
+def calibrate(encoder: keras.Model, pairs: Pairs) -> float:
+    """Sets how far predictions go from the mean feature, so that their squared error is smallest.
+
+    Retrieval by cosine does not change. Where a voice says little, faces come out closer to the
+    mean face, as they should.
+
+    Args:
+        encoder: A trained encoder; changed in place.
+        pairs: Speakers that it was not trained with.
+
+    Returns:
+        The factor on the deviation.
+    """
+    centre = centre_of(encoder)
+    voice, face = predict(encoder, pairs) - centre, pairs.features - centre
+    factor = max(0.0, float(np.sum(voice * face) / (np.sum(voice**2) + 1e-9)))
+    layer = encoder.get_layer("centre")
+    layer.scale.assign(factor * layer.scale)
+    return factor
 
 
 class RetrievalCallback(keras.callbacks.Callback):

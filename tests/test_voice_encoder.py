@@ -213,6 +213,21 @@ def test_training_overfits_sixteen_pairs(few):
     assert history["val_recall_10"][-1] > history["val_chance_10"][-1]
 
 
+def test_calibration_makes_the_squared_error_smallest(few):
+    encoder = small(few)
+    centre = few.centre()
+    factor = voice_encoder.calibrate(encoder, few)
+    voice, face = voice_encoder.predict(encoder, few) - centre, few.features - centre
+    error = [np.sum((scale * voice - face) ** 2) for scale in (0.9, 1.0, 1.1)]
+    assert factor == 0 or error[1] <= min(error) + 1e-9
+    # What has the right direction and double the length is halved.
+    layer = encoder.get_layer("centre")
+    layer.scale.assign(1.0)
+    halves = (voice_encoder.predict(encoder, few) - centre) / 2 + centre
+    half = voice_encoder.Pairs(few.waveforms, halves, few.speakers, few.clips)
+    assert voice_encoder.calibrate(encoder, half) == pytest.approx(0.5, rel=1e-3)
+
+
 def test_a_killed_training_goes_on_where_it_stopped(few, tmp_path):
     class Kill(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
