@@ -336,6 +336,8 @@ class SampleGrid(keras.callbacks.Callback):
 
 def to_faces(decoder: keras.Model, features: np.ndarray, batch_size: int = 32) -> np.ndarray:
     """Decodes features (n, feature_size) into uint8 RGB faces (n, 128, 128, 3)."""
+    if not len(features):
+        return np.zeros((0, ALIGNED_SIZE, ALIGNED_SIZE, 3), "uint8")
     made = [
         decoder.predict_on_batch(features[start : start + batch_size])
         for start in range(0, len(features), batch_size)

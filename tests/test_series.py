@@ -93,3 +93,17 @@ def test_real_videos_become_a_page_with_faces(real_media: Path, tmp_path: Path) 
     # A second run finds everything in place.
     _, reports = runs.run(values, only=["01_download"], folder=tmp_path / "runs")
     assert reports[0].metrics["clips_made"] == 0
+
+
+@needs_weights
+@pytest.mark.slow
+def test_a_folder_of_broken_files_gives_reasons_and_no_crash(tmp_path: Path) -> None:
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    (videos / "empty.mp4").touch()
+    (videos / "text.mp4").write_text("This is not a video.")
+    values = {"corpus": "my_videos", "videos": str(videos), "workspace": str(tmp_path / "work")}
+    _, reports = runs.run(values, folder=tmp_path / "runs")
+    failed = [(r.name, r.cell, r.error) for r in reports if r.status != "ok"]
+    assert not failed
+    assert reports[0].metrics["ok"] == 0
