@@ -196,29 +196,49 @@ class LogMel(keras.layers.Layer):
         return {**super().get_config(), **self.config}
 
 
-def without_channel(log_mel):
-    """Removes level and mean spectrum from each log-mel spectrogram.
+def without_channel(log_mel, smoothing: float = 8.0):
+    """Removes the smoothed mean spectrum, and with it the level, from log-mel spectrograms.
 
     A microphone or a line multiplies each frequency by a constant, which adds a constant to its
-    logarithm; subtracting the mean over time takes it away. Loud frames count more, so that the
-    mean is that of the voice and not that of the pauses. Where a voice moves above and below its
-    own mean, the harmonics stay visible.
+    logarithm; subtracting the mean over time takes it away. Microphones change slowly over
+    frequency and the harmonics of a voice fast, so the mean is smoothed over frequency first, and
+    harmonics stay. Loud frames count more, so that the mean is that of the voice and not that of
+    the pauses.
 
     Args:
         log_mel: Tensor of shape (batch, frames, bands), natural logarithms of power.
+        smoothing: Standard deviation of the smoothing, in bands; 0 removes the mean as it is.
     """
     loudness = ops.exp(0.3 * ops.max(log_mel, axis=2, keepdims=True))
     weights = loudness / ops.sum(loudness, axis=1, keepdims=True)
-    return log_mel - ops.sum(weights * log_mel, axis=1, keepdims=True)
+    mean = ops.sum(weights * log_mel, axis=1, keepdims=True)
+    if smoothing:
+        bands = np.arange(log_mel.shape[2])
+        bell = np.exp(-(((bands[:, None] - bands) / smoothing) ** 2) / 2)
+        mean = ops.matmul(mean, (bell / bell.sum(axis=0)).astype("float32"))
+    return log_mel - mean
 
 
 @keras.saving.register_keras_serializable(package="speech2face")
 class RemoveChannel(keras.layers.Layer):
-    """Takes the microphone out of a log-mel spectrogram; see `without_channel`."""
+    """Takes the microphone out of a log-mel spectrogram; see `without_channel`.
+
+    Args:
+        smoothing: Standard deviation of the smoothing, in bands.
+    """
+
+    def __init__(self, smoothing: float = 8.0, **kwargs) -> None:
+        kwargs["dtype"] = "float32"
+        super().__init__(**kwargs)
+        self.smoothing = smoothing
 
     def call(self, log_mel):
         """Returns a tensor of the same shape, (batch, frames, bands)."""
-        return without_channel(log_mel)
+        return without_channel(log_mel, self.smoothing)
+
+    def get_config(self):
+        """Returns what is needed to make the layer again."""
+        return {**super().get_config(), "smoothing": self.smoothing}
 
 
 def fundamental_frequency(waveform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
