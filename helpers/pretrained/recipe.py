@@ -168,7 +168,7 @@ def write_features(table: Table, path: Path) -> None:
 
 def train_voice_encoder(table: Table, epochs: int, seed: int, path: Path) -> dict:
     """Trains the voice encoder on the training islanders; keeps its state beside the table."""
-    from helpers import voice_encoder
+    from helpers import training, voice_encoder
 
     pairs, validation = (_pairs(table, split) for split in ("train", "validation"))
     encoder = voice_encoder.compact(centre=pairs.centre(), seed=seed)
@@ -176,14 +176,14 @@ def train_voice_encoder(table: Table, epochs: int, seed: int, path: Path) -> dic
     curves = voice_encoder.train(
         encoder, pairs, validation, epochs, seed=seed, folder=folder, verbose=2
     )
-    encoder.save(path)
+    training.save(encoder, path)
     shutil.rmtree(folder)
     return curves
 
 
 def train_face_decoder(table: Table, epochs: int, gan_epochs: int, seed: int, path: Path) -> dict:
     """Trains the face decoder on the training islanders, then refines it with the GAN."""
-    from helpers import face_decoder
+    from helpers import face_decoder, training
 
     faces, validation = (_faces(table, split) for split in ("train", "validation"))
     decoder = face_decoder.generator(centre=faces.centre(), seed=seed)
@@ -196,7 +196,7 @@ def train_face_decoder(table: Table, epochs: int, gan_epochs: int, seed: int, pa
             decoder, faces, validation, gan_epochs, seed=seed, folder=folder / "gan", verbose=2
         )
         curves |= {f"gan_{name}": values for name, values in refined.items()}
-    decoder.save(path)
+    training.save(decoder, path)
     shutil.rmtree(folder)
     return curves
 
