@@ -138,12 +138,17 @@ def test_landmarks_sit_on_the_face(describe):
 
 def test_descriptors_tell_islanders_apart(describe):
     numbers = range(24)
-    first = np.array([describe(portrait(islander(n), light=light(n), size=192))[0]
-                      for n in numbers])
-    second = np.array([
-        describe(portrait(islander(n), Pose(yaw=8 * (-1) ** n, mouth=0.2), light(900 + n), 192))[0]
-        for n in numbers
-    ])
+    first = np.array(
+        [describe(portrait(islander(n), light=light(n), size=192))[0] for n in numbers]
+    )
+    second = np.array(
+        [
+            describe(
+                portrait(islander(n), Pose(yaw=8 * (-1) ** n, mouth=0.2), light(900 + n), 192)
+            )[0]
+            for n in numbers
+        ]
+    )
     distance = np.linalg.norm(first[:, None] - second[None], axis=-1)
     same = np.diag(distance)
     other = distance[~np.eye(len(distance), dtype=bool)]

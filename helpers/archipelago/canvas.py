@@ -21,8 +21,14 @@ class Board:
         pixel: Width of a pixel in head units.
     """
 
-    def __init__(self, size: int, left: float = LEFT, top: float = TOP,
-                 right: float = LEFT + SPAN, bottom: float = TOP + SPAN):
+    def __init__(
+        self,
+        size: int,
+        left: float = LEFT,
+        top: float = TOP,
+        right: float = LEFT + SPAN,
+        bottom: float = TOP + SPAN,
+    ):
         self.size = size
         self.scale = size / SPAN
         self.pixel = 1 / self.scale
@@ -78,8 +84,13 @@ class Board:
             return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
         return cv2.GaussianBlur(image, (0, 0), pixels, borderType=cv2.BORDER_REPLICATE)
 
-    def strokes(self, lines: Sequence[np.ndarray], values: Sequence[float], thickness: float,
-                image: np.ndarray | None = None) -> np.ndarray:
+    def strokes(
+        self,
+        lines: Sequence[np.ndarray],
+        values: Sequence[float],
+        thickness: float,
+        image: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Draws soft lines, float32 (height, width) 0..1.
 
         Args:
@@ -92,8 +103,9 @@ class Board:
             image = np.zeros(self.shape, np.uint8)
         pixels = max(1, round(thickness * self.scale))
         for line, value in zip(lines, values, strict=True):
-            cv2.polylines(image, [self.fixed(line)], False, int(255 * min(1.0, value)), pixels,
-                          cv2.LINE_AA, 4)
+            cv2.polylines(
+                image, [self.fixed(line)], False, int(255 * min(1.0, value)), pixels, cv2.LINE_AA, 4
+            )
         return image.astype(np.float32) / 255
 
     def fixed(self, points: np.ndarray) -> np.ndarray:
@@ -103,8 +115,13 @@ class Board:
 
 
 @functools.lru_cache(maxsize=16)
-def board(size: int, left: float = LEFT, top: float = TOP, right: float = LEFT + SPAN,
-          bottom: float = TOP + SPAN) -> Board:
+def board(
+    size: int,
+    left: float = LEFT,
+    top: float = TOP,
+    right: float = LEFT + SPAN,
+    bottom: float = TOP + SPAN,
+) -> Board:
     """Returns a board that is kept for the next picture of that size."""
     return Board(size, left, top, right, bottom)
 

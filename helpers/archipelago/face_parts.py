@@ -21,8 +21,15 @@ def lid_heights(look: Traits, u: np.ndarray, blink: float) -> tuple[np.ndarray, 
     return upper + blink * (lower * 0.86 - upper), lower
 
 
-def paint_eyes(board: Board, look: Traits, person: Islander, surface: Surface,
-               direction: np.ndarray, blink: float, gaze: tuple[float, float]) -> None:
+def paint_eyes(
+    board: Board,
+    look: Traits,
+    person: Islander,
+    surface: Surface,
+    direction: np.ndarray,
+    blink: float,
+    gaze: tuple[float, float],
+) -> None:
     """Paints both eyes into the surface's colour.
 
     Args:
@@ -62,8 +69,9 @@ def paint_eyes(board: Board, look: Traits, person: Islander, surface: Surface,
         gx, gy = side * gaze[0], gaze[1] - 0.008
         r, angle = cv2.cartToPolar(across - gx, v - gy)
         r /= radius
-        spokes = np.interp(angle, np.linspace(0, 2 * np.pi, 48),
-                           np.append(random.standard_normal(47), 0.0)).astype(np.float32)
+        spokes = np.interp(
+            angle, np.linspace(0, 2 * np.pi, 48), np.append(random.standard_normal(47), 0.0)
+        ).astype(np.float32)
         tone = 0.80 + 0.16 * spokes + 0.45 * smoothstep(v - gy, -0.05, 0.05)
         tone *= 1 - 0.75 * smoothstep(r, 0.72, 1.0)
         tone *= 0.75 + 0.4 * np.exp(-((r - 0.5) ** 2) * 20)
@@ -76,27 +84,31 @@ def paint_eyes(board: Board, look: Traits, person: Islander, surface: Surface,
         shade *= 1 - 0.35 * smoothstep(np.abs(u), 0.55, 1.0)
         level = cv2.GaussianBlur(lit, (0, 0), 0.05 * board.scale).mean((0, 1)) * 0.5 + 0.5 * lit
         ball = ball * level * shade[..., None]
-        spot = np.hypot(across - gx - side * direction[0] * 0.034,
-                        v - gy - direction[1] * 0.034 - 0.004)
+        spot = np.hypot(
+            across - gx - side * direction[0] * 0.034, v - gy - direction[1] * 0.034 - 0.004
+        )
         ball += (0.75 * np.exp(-((spot / 0.0105) ** 2)) * (1 - blink))[..., None]
         caruncle = np.exp(-(((u + 0.97) / 0.13) ** 2) - (((v - 0.006) / 0.018) ** 2))[..., None]
         ball = ball * (1 - 0.7 * caruncle) + 0.7 * caruncle * level * np.array(
-            [0.50, 0.22, 0.20], np.float32)
+            [0.50, 0.22, 0.20], np.float32
+        )
         colour[:] = colour * (1 - gap[..., None]) + ball * gap[..., None]
         rim = np.exp(-(((v - lower - 0.004) / 0.006) ** 2)) * smoothstep(1 - np.abs(u), 0, 0.2)
         colour *= 1 + (rim * (1 - blink))[..., None] * np.array([0.10, -0.08, -0.08], np.float32)
         lashes = lash_lines(board, look, side, centre, blink, random)
         lash = board_strokes(board, window, lashes)
         line = np.exp(-(((v - upper + 0.002) / (0.0085 - 0.002 * look.male)) ** 2)) * smoothstep(
-            1.05 - np.abs(u), 0, 0.25)
+            1.05 - np.abs(u), 0, 0.25
+        )
         dark = np.clip(0.90 * line + 0.75 * lash, 0, 0.93)[..., None]
         colour[:] = colour * (1 - dark) + dark * np.array([0.016, 0.012, 0.010], np.float32)
         lower_line = np.exp(-(((v - lower) / 0.006) ** 2)) * smoothstep(1.0 - np.abs(u), 0, 0.3)
         colour *= (1 - 0.38 * lower_line)[..., None]
 
 
-def lash_lines(board: Board, look: Traits, side: int, centre: float, blink: float,
-               random: np.random.Generator) -> np.ndarray:
+def lash_lines(
+    board: Board, look: Traits, side: int, centre: float, blink: float, random: np.random.Generator
+) -> np.ndarray:
     """Returns the upper lashes of one eye as curves, (lashes, points, 2)."""
     u = np.linspace(-0.72, 0.99, 22) + random.normal(0, 0.02, 22)
     upper, _ = lid_heights(look, u.astype(np.float32), blink)
@@ -116,8 +128,9 @@ def board_strokes(board: Board, window: tuple[slice, slice], lines: np.ndarray) 
     """Returns thin strokes inside a window of the board, float32."""
     image = np.zeros((window[0].stop - window[0].start, window[1].stop - window[1].start), np.uint8)
     corner = np.array([window[1].start, window[0].start]) * 16
-    cv2.polylines(image, list(board.fixed(lines) - corner.astype(np.int32)), False, 255, 1,
-                  cv2.LINE_AA, 4)
+    cv2.polylines(
+        image, list(board.fixed(lines) - corner.astype(np.int32)), False, 255, 1, cv2.LINE_AA, 4
+    )
     return image.astype(np.float32) / 255
 
 
@@ -156,8 +169,9 @@ def paint_brows(board: Board, look: Traits, person: Islander, surface: Surface) 
     surface.colour[:] = surface.colour * (1 - mask) + mask * colour * (0.25 + surface.light * 0.8)
 
 
-def ears(board: Board, look: Traits, base: np.ndarray,
-         light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def ears(
+    board: Board, look: Traits, base: np.ndarray, light: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns the ears' colour (height, width, 3) and cover (height, width).
 
     Args:
@@ -184,8 +198,9 @@ def ears(board: Board, look: Traits, base: np.ndarray,
     return colour * base * np.array([1.06, 0.90, 0.88], np.float32), cover
 
 
-def paint_glasses(board: Board, look: Traits, person: Islander, picture: np.ndarray,
-                  cover: np.ndarray) -> np.ndarray:
+def paint_glasses(
+    board: Board, look: Traits, person: Islander, picture: np.ndarray, cover: np.ndarray
+) -> np.ndarray:
     """Paints glasses with a thin frame, their soft shadow and a faint reflection.
 
     Returns:
@@ -193,7 +208,8 @@ def paint_glasses(board: Board, look: Traits, person: Islander, picture: np.ndar
     """
     random = generator("glasses", person.number)
     frame = [(0.02, 0.02, 0.025), (0.10, 0.045, 0.02), (0.22, 0.20, 0.17), (0.05, 0.06, 0.12)][
-        random.integers(4)]
+        random.integers(4)
+    ]
     squareness = random.uniform(2.0, 4.5)
     thick = random.uniform(0.013, 0.024)
     rx, ry = random.uniform(0.205, 0.235), random.uniform(0.135, 0.185)
@@ -208,8 +224,10 @@ def paint_glasses(board: Board, look: Traits, person: Islander, picture: np.ndar
         glass = np.maximum(glass, board.edge((1 - r) * ry, 2))
     bridge = look.eye_x + 0.012 - rx
     middle = bezier(np.array([[(-bridge, -0.02), (0, -0.055), (bridge, -0.02)]]), 12)
-    arms = [np.float32([[s * (look.eye_x + 0.012 + rx), -0.03],
-                        [s * (look.width + 0.03), -0.045]]) for s in (-1, 1)]
+    arms = [
+        np.float32([[s * (look.eye_x + 0.012 + rx), -0.03], [s * (look.width + 0.03), -0.045]])
+        for s in (-1, 1)
+    ]
     mark = np.maximum(mark, board.strokes([middle[0], *arms], [1, 1, 1], thick))
     shadow = board.blur(np.roll(mark, round(0.03 * board.scale), 0), 0.012)
     share = 1 - 0.22 * shadow * cover
@@ -221,8 +239,9 @@ def paint_glasses(board: Board, look: Traits, person: Islander, picture: np.ndar
     return share * (1 - mark)
 
 
-def open_mouth(board: Board, look: Traits, picture: np.ndarray, light: np.ndarray,
-               opening: float) -> np.ndarray:
+def open_mouth(
+    board: Board, look: Traits, picture: np.ndarray, light: np.ndarray, opening: float
+) -> np.ndarray:
     """Opens the mouth of a finished head.
 
     Args:
@@ -253,11 +272,16 @@ def open_mouth(board: Board, look: Traits, picture: np.ndarray, light: np.ndarra
     middle = np.where(below > (drop - lift) / 2, shift_low, shift_up)
     map_x = np.broadcast_to(np.arange(y.shape[1], dtype=np.float32), y.shape)
     map_y = np.arange(y.shape[0], dtype=np.float32)[:, None] - (middle * board.scale)
-    out = cv2.remap(picture, np.ascontiguousarray(map_x), map_y.astype(np.float32),
-                    cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    out = cv2.remap(
+        picture,
+        np.ascontiguousarray(map_x),
+        map_y.astype(np.float32),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
     top, bottom = line - lift, line + drop
     inside = board.edge(y - top - 0.003, 2) * board.edge(bottom - y - 0.003, 2)
-    inside *= (np.abs(u) < 1)
+    inside *= np.abs(u) < 1
     depth = np.clip((y - top) / np.maximum(bottom - top, 1e-3), 0, 1)
     cave = np.array([0.055, 0.014, 0.012], np.float32) * (0.5 + 0.5 * depth)[..., None]
     edge = 0.038 * (1 - 0.6 * u * u)

@@ -37,22 +37,24 @@ def outline(look: Traits) -> np.ndarray:
     """Returns the outline's radius, (361,), from the crown (-90 degrees) to the chin (90)."""
     w, jaw = look.width, look.jaw
     chin = look.chin
-    points = np.array([
-        (0.0, look.top),
-        (0.30 * w, look.top + 0.004),
-        (0.54 * w, look.top + 0.050),
-        (0.76 * w, look.top + 0.175),
-        (0.90 * w, look.top + 0.37),
-        (0.98 * w, -0.34),
-        (1.0 * w, -0.10),
-        (0.985 * w, 0.15),
-        (0.5 * (0.95 * w + 1.04 * jaw), 0.36),
-        (jaw, 0.56),
-        (0.5 * (jaw + look.chin_width) + 0.055, 0.56 + 0.55 * (chin - 0.56)),
-        (look.chin_width + 0.03, chin - 0.10),
-        (0.55 * look.chin_width, chin - 0.018),
-        (0.0, chin),
-    ])
+    points = np.array(
+        [
+            (0.0, look.top),
+            (0.30 * w, look.top + 0.004),
+            (0.54 * w, look.top + 0.050),
+            (0.76 * w, look.top + 0.175),
+            (0.90 * w, look.top + 0.37),
+            (0.98 * w, -0.34),
+            (1.0 * w, -0.10),
+            (0.985 * w, 0.15),
+            (0.5 * (0.95 * w + 1.04 * jaw), 0.36),
+            (jaw, 0.56),
+            (0.5 * (jaw + look.chin_width) + 0.055, 0.56 + 0.55 * (chin - 0.56)),
+            (look.chin_width + 0.03, chin - 0.10),
+            (0.55 * look.chin_width, chin - 0.018),
+            (0.0, chin),
+        ]
+    )
     angle = np.degrees(np.arctan2(points[:, 1] - CENTRE, points[:, 0]))
     radius = np.hypot(points[:, 0], points[:, 1] - CENTRE)
     dense = np.interp(np.linspace(-90, 90, 361), angle, radius).astype(np.float32)
@@ -83,8 +85,9 @@ def mouth_lines(board: Board, look: Traits) -> tuple[np.ndarray, np.ndarray, np.
     return upper, line, lower
 
 
-def height_field(board: Board, look: Traits, person: Islander,
-                 radius: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def height_field(
+    board: Board, look: Traits, person: Islander, radius: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns the face's height and its wrinkles' mask, float32 (height, width)."""
     pair, bump = board.pair, board.bump
     inside = np.clip(1 - np.clip(radius, 0, 1) ** 2.5, 0, 1)
@@ -139,8 +142,7 @@ def height_field(board: Board, look: Traits, person: Islander,
     return z - folds, wrinkles
 
 
-def wrinkle_fields(board: Board, look: Traits,
-                   person: Islander) -> tuple[np.ndarray, np.ndarray]:
+def wrinkle_fields(board: Board, look: Traits, person: Islander) -> tuple[np.ndarray, np.ndarray]:
     """Returns fine wrinkles (a mask) and the depth of all folds, float32 (height, width)."""
     random = generator("wrinkle", person.number)
     old = look.old
@@ -160,36 +162,83 @@ def wrinkle_fields(board: Board, look: Traits,
         y = -0.34 - 0.075 * i
         span = 0.36 - 0.03 * abs(i - 1) + 0.05 * random.random()
         strength = np.clip((old - 0.10 - 0.1 * random.random()) * 1.4, 0, 0.95)
-        add([(-span, y + 0.03), (-0.2, y - 0.03), (0, y + 0.035), (0.2, y - 0.03),
-             (span, y + 0.03)], strength, mirror=False)
+        add(
+            [
+                (-span, y + 0.03),
+                (-0.2, y - 0.03),
+                (0, y + 0.035),
+                (0.2, y - 0.03),
+                (span, y + 0.03),
+            ],
+            strength,
+            mirror=False,
+        )
     x = look.eye_x + look.eye_width
     for i in range(4):
         tilt = -0.06 + 0.045 * i
-        add([(x + 0.025, 0.0 + 0.02 * i), (x + 0.075, tilt), (x + 0.135, 1.8 * tilt)],
-            float(np.clip((old - 0.10) * 1.3, 0, 0.9)))
-    add([(0.035, look.brow_y - 0.05), (0.042, look.brow_y + 0.03), (0.032, look.brow_y + 0.09)],
-        float(np.clip((old - 0.2) * 0.9, 0, 0.7)))
+        add(
+            [(x + 0.025, 0.0 + 0.02 * i), (x + 0.075, tilt), (x + 0.135, 1.8 * tilt)],
+            float(np.clip((old - 0.10) * 1.3, 0, 0.9)),
+        )
+    add(
+        [(0.035, look.brow_y - 0.05), (0.042, look.brow_y + 0.03), (0.032, look.brow_y + 0.09)],
+        float(np.clip((old - 0.2) * 0.9, 0, 0.7)),
+    )
     for i in range(2):
-        add([(look.eye_x - 0.13, 0.075 + 0.035 * i), (look.eye_x, 0.125 + 0.05 * i),
-             (look.eye_x + 0.13, 0.07 + 0.04 * i)], float(np.clip((old - 0.12) * 0.7, 0, 0.6)))
+        add(
+            [
+                (look.eye_x - 0.13, 0.075 + 0.035 * i),
+                (look.eye_x, 0.125 + 0.05 * i),
+                (look.eye_x + 0.13, 0.07 + 0.04 * i),
+            ],
+            float(np.clip((old - 0.12) * 0.7, 0, 0.6)),
+        )
     for i in range(4):
         x = look.mouth_width * (0.18 + 0.22 * i)
-        add([(x, look.mouth_y - 0.12), (x * 0.98, look.mouth_y - 0.06)],
-            float(np.clip((old - 0.55) * 0.9, 0, 0.5)))
+        add(
+            [(x, look.mouth_y - 0.12), (x * 0.98, look.mouth_y - 0.06)],
+            float(np.clip((old - 0.55) * 0.9, 0, 0.5)),
+        )
     mask = board.blur(board.strokes(fine, values, 0.008), 0.006)
 
     ala = (look.nose_width + 0.045, look.nose_y - 0.015)
     corner = (look.mouth_width + 0.075, look.mouth_y - 0.01)
-    fold = bezier(np.array([[ala, (ala[0] + 0.09, ala[1] + 0.06), corner,
-                             (corner[0] + 0.015, corner[1] + 0.09 * old)]]), 16)[0]
-    jowl = bezier(np.array([[(look.mouth_width + 0.03, look.mouth_y + 0.03),
-                             (look.mouth_width + 0.06, look.mouth_y + 0.12),
-                             (look.mouth_width + 0.055, look.mouth_y + 0.22)]]), 12)[0]
-    bag = bezier(np.array([[(look.eye_x - 0.14, 0.04), (look.eye_x - 0.02, 0.17),
-                            (look.eye_x + 0.15, 0.07)]]), 14)[0]
+    fold = bezier(
+        np.array(
+            [
+                [
+                    ala,
+                    (ala[0] + 0.09, ala[1] + 0.06),
+                    corner,
+                    (corner[0] + 0.015, corner[1] + 0.09 * old),
+                ]
+            ]
+        ),
+        16,
+    )[0]
+    jowl = bezier(
+        np.array(
+            [
+                [
+                    (look.mouth_width + 0.03, look.mouth_y + 0.03),
+                    (look.mouth_width + 0.06, look.mouth_y + 0.12),
+                    (look.mouth_width + 0.055, look.mouth_y + 0.22),
+                ]
+            ]
+        ),
+        12,
+    )[0]
+    bag = bezier(
+        np.array(
+            [[(look.eye_x - 0.14, 0.04), (look.eye_x - 0.02, 0.17), (look.eye_x + 0.15, 0.07)]]
+        ),
+        14,
+    )[0]
     lines, depths = [], []
     for line, depth in (
-        (fold, 0.14 + 0.95 * old), (jowl, max(0.0, 1.1 * old - 0.25)), (bag, 0.06 + 0.85 * old)
+        (fold, 0.14 + 0.95 * old),
+        (jowl, max(0.0, 1.1 * old - 0.25)),
+        (bag, 0.06 + 0.85 * old),
     ):
         lines += [line, line * np.float32([-1, 1])]
         depths += [depth, depth]
@@ -198,8 +247,9 @@ def wrinkle_fields(board: Board, look: Traits,
     return mask, folds + 0.010 * mask
 
 
-def skin(board: Board, look: Traits, person: Islander, radius: np.ndarray,
-         wrinkles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def skin(
+    board: Board, look: Traits, person: Islander, radius: np.ndarray, wrinkles: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Paints the skin.
 
     Returns:
@@ -249,7 +299,8 @@ def skin(board: Board, look: Traits, person: Islander, radius: np.ndarray,
     lip = look.lip * (crease * np.where(board.y < line, 0.80, 1.0))[..., None]
     colour = colour * (1 - 0.88 * lips[..., None]) + lip * (0.88 * lips[..., None])
     seam = np.exp(-(((board.y - line) / 0.0085) ** 2)) * (
-        np.clip((1.06 - np.abs(board.xs) / look.mouth_width) / 0.15, 0, 1))
+        np.clip((1.06 - np.abs(board.xs) / look.mouth_width) / 0.15, 0, 1)
+    )
     colour *= 1 - 0.68 * seam[..., None]
     nostril = pair(0.054 + 0.25 * (look.nose_width - 0.1), look.nose_y + 0.058, 0.028, 0.015)
     colour *= 1 - 0.90 * np.clip(nostril, 0, 1)[..., None]
@@ -266,8 +317,9 @@ def paint_scar(board: Board, seed: int, colour: np.ndarray) -> np.ndarray:
     angle = random.uniform(0.6, 2.5)
     step = np.array([np.cos(angle), np.sin(angle)]) * random.uniform(0.08, 0.13)
     middle = np.array([x, y]) + random.normal(0, 0.015, 2)
-    line = bezier(np.array([[middle - step, middle + random.normal(0, 0.02, 2),
-                             middle + step]]), 12)
+    line = bezier(
+        np.array([[middle - step, middle + random.normal(0, 0.02, 2), middle + step]]), 12
+    )
     mark = board.strokes(list(line), [1.0], 0.016)
     rim = board.blur(mark, 0.014)[..., None]
     mark = board.blur(mark, 0.004)[..., None]
@@ -294,16 +346,24 @@ def cast_shadow(board: Board, z: np.ndarray, direction: np.ndarray) -> np.ndarra
     for reach in (0.03, 0.06, 0.10, 0.15, 0.21):
         move = direction[:2] / flat * reach * board.scale / 2
         shifted = cv2.warpAffine(
-            half, np.float32([[1, 0, move[0]], [0, 1, move[1]]]), (width // 2, height // 2),
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE)
+            half,
+            np.float32([[1, 0, move[0]], [0, 1, move[1]]]),
+            (width // 2, height // 2),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
         worst = np.maximum(worst, (shifted - half) - reach * float(direction[2]) / flat)
     shade = cv2.GaussianBlur(smoothstep(worst, 0.0, 0.05), (0, 0), 0.018 * board.scale / 2)
     return cv2.resize(shade, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def illuminate(normal: tuple[np.ndarray, np.ndarray, np.ndarray], light: Light,
-               direction: np.ndarray, shadow: np.ndarray | float,
-               occlusion: np.ndarray | float) -> np.ndarray:
+def illuminate(
+    normal: tuple[np.ndarray, np.ndarray, np.ndarray],
+    light: Light,
+    direction: np.ndarray,
+    shadow: np.ndarray | float,
+    occlusion: np.ndarray | float,
+) -> np.ndarray:
     """Returns the light on skin, float32 (height, width, 3); red light wraps further round."""
     nx, ny, nz = normal
     facing = nx * direction[0] + ny * direction[1] + nz * direction[2]
@@ -315,14 +375,16 @@ def illuminate(normal: tuple[np.ndarray, np.ndarray, np.ndarray], light: Light,
         diffuse = np.clip((facing + wrap) / (1 + wrap), 0, 1)
         lit = 1 - shadow * (0.62, 0.78, 0.82)[i]
         out[..., i] = light.key[i] * diffuse * lit + (
-            light.fill[i] * front + light.sky[i] * above
+            light.fill[i] * front
+            + light.sky[i] * above
             + (0.30, 0.22, 0.19)[i] * light.key[i] * bounce
         ) * (occlusion ** (0.8, 1.0, 1.1)[i])
     return out * light.exposure
 
 
-def gloss(normal: tuple[np.ndarray, np.ndarray, np.ndarray], direction: np.ndarray,
-          power: float) -> np.ndarray:
+def gloss(
+    normal: tuple[np.ndarray, np.ndarray, np.ndarray], direction: np.ndarray, power: float
+) -> np.ndarray:
     """Returns the mirror-like light, 0..1, float32 (height, width)."""
     half = direction + np.array([0, 0, 1], np.float32)
     half = half / np.linalg.norm(half)
@@ -330,8 +392,9 @@ def gloss(normal: tuple[np.ndarray, np.ndarray, np.ndarray], direction: np.ndarr
     return cv2.pow(facing, power)
 
 
-def face(board: Board, look: Traits, person: Islander, light: Light,
-         direction: np.ndarray) -> Surface:
+def face(
+    board: Board, look: Traits, person: Islander, light: Light, direction: np.ndarray
+) -> Surface:
     """Returns the lit face with closed eyes and closed mouth.
 
     Args:

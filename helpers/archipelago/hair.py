@@ -18,8 +18,15 @@ CAP_Y = -0.12
 
 def volume(look: Traits, person: Islander) -> float:
     """Returns how far the hair stands off the skull, head units."""
-    style = {"short": 0.055, "parted": 0.075, "fringe": 0.085, "long": 0.085, "bun": 0.035,
-             "receding": 0.03, "bald": 0.01}[person.hair_style]
+    style = {
+        "short": 0.055,
+        "parted": 0.075,
+        "fringe": 0.085,
+        "long": 0.085,
+        "bun": 0.035,
+        "receding": 0.03,
+        "bald": 0.01,
+    }[person.hair_style]
     return style * (1 + 0.9 * look.curl) * (1 - 0.25 * look.old)
 
 
@@ -44,9 +51,13 @@ def strands(look: Traits, person: Islander) -> list[tuple[np.ndarray, float, flo
 
     def row(*points: tuple[object, object]) -> np.ndarray:
         n = max(np.size(v) for p in points for v in p)
-        control = np.stack([
-            np.stack([np.broadcast_to(np.asarray(v, np.float32), (n,)) for v in p], -1)
-            for p in points], 1)
+        control = np.stack(
+            [
+                np.stack([np.broadcast_to(np.asarray(v, np.float32), (n,)) for v in p], -1)
+                for p in points
+            ],
+            1,
+        )
         return bezier(control, int(14 + 26 * look.curl))
 
     def jitter(curves: np.ndarray, amount: float) -> np.ndarray:
@@ -61,7 +72,8 @@ def strands(look: Traits, person: Islander) -> list[tuple[np.ndarray, float, flo
         start = random.uniform(-0.3, 0.5, count)[:, None]
         end = np.arccos(np.clip((CAP_Y - low) / (CAP_Y - top + vol), -1, 1))
         angle = start + (end * random.uniform(0.6, 1.0, count)[:, None] - start) * np.linspace(
-            0, 1, int(14 + 26 * look.curl))
+            0, 1, int(14 + 26 * look.curl)
+        )
         round_x, round_y = rounded(angle)
         x = side * q * (w + vol) * round_x
         y = CAP_Y - (q**0.5) * (CAP_Y - top + vol) * round_y
@@ -75,15 +87,20 @@ def strands(look: Traits, person: Islander) -> list[tuple[np.ndarray, float, flo
         y0 = -0.62 + 0.25 * q
         x1 = w * (0.955 + 0.05 * q) + vol * q * 0.9
         end = low + random.normal(0, 0.03, count) - 0.12 * q
-        return row((side * x0, y0), (side * (x1 + 0.02), y0 + 0.15), (side * x1, (y0 + end) / 2),
-                   (side * (x1 - 0.015), end))
+        return row(
+            (side * x0, y0),
+            (side * (x1 + 0.02), y0 + 0.15),
+            (side * x1, (y0 + end) / 2),
+            (side * (x1 - 0.015), end),
+        )
 
     layers: list[tuple[np.ndarray, float, float]] = []
     lean = random.choice([-1, 1])
     if style in ("short", "receding"):
         thin = style == "receding"
-        layers.append((jitter(cap(260 if not thin else 130), 0.006), 0.03 if not thin else 0.012,
-                       0.42))
+        layers.append(
+            (jitter(cap(260 if not thin else 130), 0.006), 0.03 if not thin else 0.012, 0.42)
+        )
         layers.append((jitter(sides(260, -0.02 if look.male else 0.10), 0.010), 0.030, 0.46))
         x = random.uniform(-0.80, 0.80, 420 if not thin else 130) * w
         q = random.random(x.size)
@@ -91,9 +108,21 @@ def strands(look: Traits, person: Islander) -> list[tuple[np.ndarray, float, flo
         high = top - vol * (1.15 - 0.25 * (x / w) ** 2) + 0.22 * (x / w) ** 2
         y3 = y0 + (high - y0) * (0.75 + 0.3 * random.random(x.size))
         sweep = lean * (0.10 + 0.14 * random.random(x.size))
-        layers.append((jitter(row((x, y0), (x + 0.15 * sweep, y0 - 0.10), (x + 0.7 * sweep, y3),
-                                  (x + 1.2 * sweep, y3 + 0.05)), 0.012),
-                       0.022 if not thin else 0.006, 0.55))
+        layers.append(
+            (
+                jitter(
+                    row(
+                        (x, y0),
+                        (x + 0.15 * sweep, y0 - 0.10),
+                        (x + 0.7 * sweep, y3),
+                        (x + 1.2 * sweep, y3 + 0.05),
+                    ),
+                    0.012,
+                ),
+                0.022 if not thin else 0.006,
+                0.55,
+            )
+        )
     elif style in ("parted", "long"):
         part = lean * random.uniform(0.08, 0.30) * w
         bottom = 1.28 if style == "long" else (0.12 if look.male else 0.62)
@@ -114,52 +143,127 @@ def strands(look: Traits, person: Islander) -> list[tuple[np.ndarray, float, flo
             end = bottom + random.normal(0, 0.05, count) - 0.10 * (1 - q)
             x4 = side * (w * (0.84 + 0.16 * q) + vol * (0.1 + 1.2 * q) + 0.01)
             if style == "long" or not look.male:
-                layers.append((jitter(row((root_x, root_y), (x1, y1), (x2, y2), (x3, y3),
-                                          (x4, 0.6 * end), (x4 * 0.99, end)), 0.012), thick,
-                               bright))
+                layers.append(
+                    (
+                        jitter(
+                            row(
+                                (root_x, root_y),
+                                (x1, y1),
+                                (x2, y2),
+                                (x3, y3),
+                                (x4, 0.6 * end),
+                                (x4 * 0.99, end),
+                            ),
+                            0.012,
+                        ),
+                        thick,
+                        bright,
+                    )
+                )
             else:
-                layers.append((jitter(row((root_x, root_y), (x1, y1), (x2, y2),
-                                          (x3, y3 * 0.4 - 0.1), (x3 * 0.985, end - 0.1)), 0.012),
-                               thick, bright))
+                layers.append(
+                    (
+                        jitter(
+                            row(
+                                (root_x, root_y),
+                                (x1, y1),
+                                (x2, y2),
+                                (x3, y3 * 0.4 - 0.1),
+                                (x3 * 0.985, end - 0.1),
+                            ),
+                            0.012,
+                        ),
+                        thick,
+                        bright,
+                    )
+                )
     elif style == "fringe":
         low = 0.05 if look.male else 0.55 - 0.3 * random.random()
         layers.append((jitter(cap(220), 0.006), 0.03, 0.42))
         side = random.choice([-1, 1], 300)
         q = random.random(300)
         x2 = side * (w * (0.93 + 0.1 * q) + vol * q)
-        layers.append((jitter(row((side * 0.1, top - vol * 0.8), (x2 * 0.8, top - vol),
-                                  (x2 * 1.04, -0.55), (x2, -0.1),
-                                  (x2 * 0.985, low + random.normal(0, 0.04, 300))), 0.012), 0.035,
-                       0.48))
+        layers.append(
+            (
+                jitter(
+                    row(
+                        (side * 0.1, top - vol * 0.8),
+                        (x2 * 0.8, top - vol),
+                        (x2 * 1.04, -0.55),
+                        (x2, -0.1),
+                        (x2 * 0.985, low + random.normal(0, 0.04, 300)),
+                    ),
+                    0.012,
+                ),
+                0.035,
+                0.48,
+            )
+        )
         count = 420
         x = random.uniform(-0.86, 0.86, count) * w
         sweep = lean * 0.16
         end = -0.315 + 0.05 * np.abs(x / w) ** 2 + lean * 0.06 * x
         end = end + 0.022 * np.sin(x * 31 + 5 * lean) + random.normal(0, 0.03, count)
-        layers.append((jitter(row((x * 0.42 - sweep * 0.6, top - vol * 0.75 + 0.1 * x**2),
-                                  (x * 0.8 - sweep * 0.3, top - vol * 0.4), (x, -0.66),
-                                  (x + sweep * 0.4, end)), 0.012), 0.020, 0.56))
+        layers.append(
+            (
+                jitter(
+                    row(
+                        (x * 0.42 - sweep * 0.6, top - vol * 0.75 + 0.1 * x**2),
+                        (x * 0.8 - sweep * 0.3, top - vol * 0.4),
+                        (x, -0.66),
+                        (x + sweep * 0.4, end),
+                    ),
+                    0.012,
+                ),
+                0.020,
+                0.56,
+            )
+        )
     elif style == "bun":
         angle = np.linspace(0, 2 * np.pi, 120) + random.normal(0, 0.1, 120)
         r = 0.25 * np.sqrt(random.random(120))
         cx, cy = 0.03 * lean, top - 0.13
-        layers.append((jitter(row(
-            (cx + r * np.cos(angle), cy + r * np.sin(angle)),
-            (cx + r * np.cos(angle + 0.9) * 1.35, cy + r * np.sin(angle + 0.9) * 1.35),
-            (cx + r * np.cos(angle + 1.8), cy + r * np.sin(angle + 1.8))), 0.006), 0.045, 0.48))
+        layers.append(
+            (
+                jitter(
+                    row(
+                        (cx + r * np.cos(angle), cy + r * np.sin(angle)),
+                        (cx + r * np.cos(angle + 0.9) * 1.35, cy + r * np.sin(angle + 0.9) * 1.35),
+                        (cx + r * np.cos(angle + 1.8), cy + r * np.sin(angle + 1.8)),
+                    ),
+                    0.006,
+                ),
+                0.045,
+                0.48,
+            )
+        )
         layers.append((jitter(cap(200, -0.2), 0.008), 0.03, 0.40))
         x = random.uniform(-1.0, 1.0, 520) * w * 0.985
         y0 = hairline(look, x) - random.random(520) * 0.10
         y0 = np.minimum(y0, 0.0)
-        layers.append((jitter(row((x, y0), (x * 1.05, y0 - 0.22), (x * 0.75, top - vol + 0.06),
-                                  (cx + x * 0.12, top - vol)), 0.008), 0.020, 0.55))
+        layers.append(
+            (
+                jitter(
+                    row(
+                        (x, y0),
+                        (x * 1.05, y0 - 0.22),
+                        (x * 0.75, top - vol + 0.06),
+                        (cx + x * 0.12, top - vol),
+                    ),
+                    0.008,
+                ),
+                0.020,
+                0.55,
+            )
+        )
     else:
         layers.append((jitter(sides(150, 0.0), 0.008)[:, :, :], 0.008, 0.45))
     return layers
 
 
-def paint_hair(board: Board, look: Traits, person: Islander, light: Light,
-               direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def paint_hair(
+    board: Board, look: Traits, person: Islander, light: Light, direction: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Paints the hair of the head.
 
     Args:
@@ -189,14 +293,22 @@ def paint_hair(board: Board, look: Traits, person: Islander, light: Light,
         for group in groups[: 10 if wide > 2 else 0]:
             tone = 255 * np.clip(bright - 0.13 + 0.05 * random.standard_normal(), 0.05, 1)
             grey = 255 * np.clip(look.grey + 0.1 * random.standard_normal(), 0, 1)
-            cv2.polylines(image, [lines[i][:-1] for i in group], False, (tone, 255, grey), wide,
-                          cv2.LINE_AA, 4)
+            cv2.polylines(
+                image,
+                [lines[i][:-1] for i in group],
+                False,
+                (tone, 255, grey),
+                wide,
+                cv2.LINE_AA,
+                4,
+            )
         for group in np.array_split(order, 30):
             tone = 255 * np.clip(bright + 0.14 * random.standard_normal(), 0.08, 1)
             spread = 1.2 * look.grey * (1 - look.grey)
             grey = 255 * np.clip(look.grey + spread * random.standard_normal(), 0, 1)
-            cv2.polylines(image, [lines[i] for i in group], False, (tone, 255, grey), 1,
-                          cv2.LINE_AA, 4)
+            cv2.polylines(
+                image, [lines[i] for i in group], False, (tone, 255, grey), 1, cv2.LINE_AA, 4
+            )
     field = cv2.GaussianBlur(image, (0, 0), 0.55).astype(np.float32) / 255
     tone, cover, grey = field[..., 0], field[..., 1], field[..., 2:]
     vol = volume(look, person)
@@ -214,7 +326,7 @@ def paint_hair(board: Board, look: Traits, person: Islander, light: Light,
     colour = look.hair * (1 - grey) + GREY * (0.75 + 0.5 * look.old) * grey
     strand = 0.12 + 1.9 * tone**1.6
     key, fill = np.float32(light.key), np.float32(light.fill) + 0.6 * np.float32(light.sky)
-    lit = (key * (0.9 * diffuse)[..., None] + fill * (0.45 + 0.55 * nz)[..., None])
+    lit = key * (0.9 * diffuse)[..., None] + fill * (0.45 + 0.55 * nz)[..., None]
     shine = (0.30 - 0.16 * look.curl) * band * tone**1.5 * (0.4 + 0.6 * diffuse)
     out = colour * (strand * low)[..., None] * lit
     out += shine[..., None] * key * (0.45 + 0.55 * cv2.sqrt(colour))
@@ -239,8 +351,13 @@ def fill_cap(board: Board, look: Traits, person: Islander, image: np.ndarray) ->
     outer = np.stack([(look.width + vol) * x, CAP_Y - (CAP_Y - look.top + vol) * y], -1)
     x = np.linspace(0.97, -0.97, 60) * look.width
     inner = np.stack([x, np.minimum(hairline(look, x), low)], -1)
-    cv2.fillPoly(image, [board.fixed(np.concatenate([outer, inner]).astype(np.float32))],
-                 (105, 255, 255 * look.grey), cv2.LINE_AA, 4)
+    cv2.fillPoly(
+        image,
+        [board.fixed(np.concatenate([outer, inner]).astype(np.float32))],
+        (105, 255, 255 * look.grey),
+        cv2.LINE_AA,
+        4,
+    )
 
 
 def rounded(angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -249,8 +366,7 @@ def rounded(angle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.sign(x) * np.abs(x) ** (2 / 2.4), np.sign(y) * np.abs(y) ** (2 / 2.4)
 
 
-def comb(points: np.ndarray, look: Traits, vol: float,
-         random: np.random.Generator) -> np.ndarray:
+def comb(points: np.ndarray, look: Traits, vol: float, random: np.random.Generator) -> np.ndarray:
     """Pulls strands that stick out of the hair's ellipse back to it."""
     x = points[..., 0] / (look.width + 1.1 * vol)
     y = (points[..., 1] - CAP_Y) / (CAP_Y - look.top + 1.15 * vol)
@@ -275,8 +391,14 @@ def curl(points: np.ndarray, amount: float, random: np.random.Generator) -> np.n
     return points + normal * ((0.012 + 0.016 * amount) * min(1, 4 * amount) * wave)[..., None]
 
 
-def paint_beard(board: Board, look: Traits, person: Islander, picture: np.ndarray,
-                light: np.ndarray, radius: np.ndarray) -> None:
+def paint_beard(
+    board: Board,
+    look: Traits,
+    person: Islander,
+    picture: np.ndarray,
+    light: np.ndarray,
+    radius: np.ndarray,
+) -> None:
     """Paints a beard, strand by strand, on the lit face.
 
     Args:
@@ -299,8 +421,11 @@ def paint_beard(board: Board, look: Traits, person: Islander, picture: np.ndarra
     u = np.abs(x) / look.mouth_width
     edge = look.mouth_y - 0.10 - 0.42 * smoothstep(np.abs(x), 0.30, 0.62)
     jaw = (y > edge + 0.14 * (1 - smoothstep(np.abs(x), 0.16, 0.34))) & (r > 0.50)
-    lips = (u < 1.12) & (y > look.mouth_y - look.lip_upper - 0.018) & (
-        y < look.mouth_y + look.lip_lower + 0.03)
+    lips = (
+        (u < 1.12)
+        & (y > look.mouth_y - look.lip_upper - 0.018)
+        & (y < look.mouth_y + look.lip_lower + 0.03)
+    )
     moustache = (u < 1.15) & (y > look.nose_y + 0.085) & (y < look.mouth_y - look.lip_upper * 0.8)
     soul = (np.abs(x) < 0.07) & (y > look.mouth_y + look.lip_lower + 0.02)
     keep = ((jaw & ~lips) | moustache | soul) & (r < 1.0)

@@ -73,8 +73,9 @@ def finish(linear: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(picture.astype(np.uint8), (0, 0), SOFTNESS)
 
 
-def build_head(person: Islander, look: Traits, light: Light, size: int,
-               pose: Pose, follow: bool) -> Head:
+def build_head(
+    person: Islander, look: Traits, light: Light, size: int, pose: Pose, follow: bool
+) -> Head:
     """Paints the head from the front.
 
     Args:
@@ -91,19 +92,26 @@ def build_head(person: Islander, look: Traits, light: Light, size: int,
     surface = face(window, look, person, light, direction)
     gaze = (0.0, 0.0)
     if follow:
-        gaze = (-0.045 * np.sin(np.radians(pose.yaw)) * 1.3,
-                0.045 * np.sin(np.radians(pose.pitch)) * 1.2)
+        gaze = (
+            -0.045 * np.sin(np.radians(pose.yaw)) * 1.3,
+            0.045 * np.sin(np.radians(pose.pitch)) * 1.2,
+        )
     paint_beard(window, look, person, surface.colour, surface.light, surface.radius)
     paint_brows(window, look, person, surface)
     bare = surface.colour.copy()
     paint_eyes(window, look, person, surface, direction, pose.blink, gaze)
     hair, hair_cover = paint_hair(whole, look, person, light, direction)
     lit = np.array(light.key) * 0.5 + np.array(light.fill) * 0.8 + np.array(light.sky) * 0.4
-    ear, ear_cover = ears(window, look, look.skin * lit.astype(np.float32) * light.exposure,
-                          direction)
+    ear, ear_cover = ears(
+        window, look, look.skin * lit.astype(np.float32) * light.exposure, direction
+    )
     shadow = hair_cover[window.window]
-    offset = np.float32([[1, 0, -direction[0] * 0.07 * window.scale],
-                         [0, 1, -direction[1] * 0.10 * window.scale + 0.02 * window.scale]])
+    offset = np.float32(
+        [
+            [1, 0, -direction[0] * 0.07 * window.scale],
+            [0, 1, -direction[1] * 0.10 * window.scale + 0.02 * window.scale],
+        ]
+    )
     moved = cv2.warpAffine(shadow, offset, shadow.shape[::-1])
     shadow = window.blur(np.maximum(moved, shadow), 0.030)
     cover = np.maximum(surface.cover, ear_cover)
@@ -184,21 +192,32 @@ def turn(look: Traits, z: np.ndarray, pose: Pose) -> tuple[np.ndarray, np.ndarra
     base_y = inverse[1, 0] * u + inverse[1, 1] * v + PIVOT[1]
     x, y = base_x, base_y
     for _ in range(4):
-        here = cv2.remap(z, (x - LEFT) * grid.scale - 0.5, (y - TOP) * grid.scale - 0.5,
-                         cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) - PIVOT[2]
+        here = (
+            cv2.remap(
+                z,
+                (x - LEFT) * grid.scale - 0.5,
+                (y - TOP) * grid.scale - 0.5,
+                cv2.INTER_LINEAR,
+                borderMode=cv2.BORDER_REPLICATE,
+            )
+            - PIVOT[2]
+        )
         x, y = base_x - lean[0] * here, base_y - lean[1] * here
     if pose.smile:
         s = 0.045 * pose.smile
         for side in (-1, 1):
-            pull = np.exp(-(((x - side * look.mouth_width) / 0.13) ** 2)
-                          - (((y - look.mouth_y + 0.02) / 0.13) ** 2))
+            pull = np.exp(
+                -(((x - side * look.mouth_width) / 0.13) ** 2)
+                - (((y - look.mouth_y + 0.02) / 0.13) ** 2)
+            )
             x = x - side * 0.8 * s * pull
             y = y + s * pull
     return x, y
 
 
-def maps(look: Traits, z: np.ndarray, pose: Pose, source: int,
-         target: int) -> tuple[np.ndarray, np.ndarray]:
+def maps(
+    look: Traits, z: np.ndarray, pose: Pose, source: int, target: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns cv2.remap's maps from a source of that size to a target of that size."""
     x, y = turn(look, z, pose)
     scale = source / SPAN
@@ -211,4 +230,3 @@ def project(look: Traits, pose: Pose, point: tuple[float, float, float]) -> tupl
     """Returns where a point of the head is in the picture, 0..1 each."""
     turned = pose.rotation() @ (np.array(point, np.float32) - PIVOT) + PIVOT
     return float((turned[0] - LEFT) / SPAN), float((turned[1] - TOP) / SPAN)
-

@@ -55,8 +55,9 @@ class Puppet:
         self._picture[self._mouth_at] = blend(self._mouths, MOUTHS, pose.mouth)
         self._picture[self._eyes_at] = blend(self._eyes, BLINKS, pose.blink)
         across, down = maps(self.look, self._depth, pose, self._fine, self.size)
-        head = cv2.remap(self._picture, across, down, cv2.INTER_LINEAR,
-                         borderMode=cv2.BORDER_CONSTANT)
+        head = cv2.remap(
+            self._picture, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
+        )
         return over(head, self._behind)
 
     def face_centre(self, pose: Pose) -> tuple[float, float]:

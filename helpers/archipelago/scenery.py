@@ -31,8 +31,9 @@ def room(size: int, light: Light) -> np.ndarray:
         colour = muted(random.random(), random.uniform(0.05, 0.40), random.uniform(0.10, 0.70))
         x, y = random.integers(-10, 70, 2)
         w, h = random.integers(8, 30), random.integers(10, 50)
-        cv2.rectangle(small, (int(x), int(y)), (int(x + w), int(y + h)),
-                      [float(c) for c in colour], -1)
+        cv2.rectangle(
+            small, (int(x), int(y)), (int(x + w), int(y + h)), [float(c) for c in colour], -1
+        )
     if random.random() < 0.5:
         x = int(random.choice([-4, 50]))
         cv2.rectangle(small, (x, 4), (x + 24, 46), (0.95, 0.97, 1.0), -1)
@@ -49,8 +50,9 @@ def muted(hue: float, saturation: float, value: float) -> np.ndarray:
     return (rgb**2).astype(np.float32)
 
 
-def body(board: Board, look: Traits, person: Islander, light: Light,
-         picture: np.ndarray) -> np.ndarray:
+def body(
+    board: Board, look: Traits, person: Islander, light: Light, picture: np.ndarray
+) -> np.ndarray:
     """Paints neck, shoulders and clothes over a picture, float32 (size, size, 3) linear."""
     random = generator("clothes", light.seed, person.number)
     direction = np.array(light.direction, np.float32)
@@ -68,7 +70,8 @@ def body(board: Board, look: Traits, person: Islander, light: Light,
     nx = u * 0.9 + 0.10 * tendon * np.sign(x)
     ny = np.full_like(x, -0.05)
     occlusion = 0.20 + 0.80 * smoothstep(
-        y - look.chin + 0.30 * (x + 0.22 * direction[0]) ** 2, 0.0, 0.34)
+        y - look.chin + 0.30 * (x + 0.22 * direction[0]) ** 2, 0.0, 0.34
+    )
     lit = illuminate((nx, ny, nz), light, direction, 0.78 * (1 - occlusion), occlusion)
     grain = 1 + 0.02 * noise_at(1, random, x.shape) + 0.03 * tendon
     pit = np.exp(-((x / 0.07) ** 2) - (((y - 1.30) / 0.07) ** 2))
@@ -96,8 +99,11 @@ def body(board: Board, look: Traits, person: Islander, light: Light,
     sx = np.clip(x / width, -1, 1)
     cz = np.sqrt(1 - 0.75 * sx * sx)
     lit = illuminate((sx * 0.8, np.full_like(x, -0.35), cz * 0.9), light, direction, 0.0, 1.0)
-    hem = 1 + 0.22 * np.exp(-(((distance - 0.020) / 0.016) ** 2)) - 0.35 * np.exp(
-        -(((distance - 0.055) / 0.012) ** 2))
+    hem = (
+        1
+        + 0.22 * np.exp(-(((distance - 0.020) / 0.016) ** 2))
+        - 0.35 * np.exp(-(((distance - 0.055) / 0.012) ** 2))
+    )
     garment = cloth * lit * (hem * (1 + folds) * 0.85)[..., None]
     cover = board.edge(distance, 2)
     shade = 1 - 0.35 * np.exp(-np.clip(-distance, 0, 1) / 0.03) * (distance < 0)
@@ -108,17 +114,23 @@ def body(board: Board, look: Traits, person: Islander, light: Light,
     return whole
 
 
-def back_hair(board: Board, look: Traits, person: Islander,
-              light: Light) -> tuple[np.ndarray, np.ndarray]:
+def back_hair(
+    board: Board, look: Traits, person: Islander, light: Light
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns the dark hair behind the neck: linear RGB and cover."""
     random = generator("backhair", person.number)
     bottom = 1.15 if person.hair_style == "long" else 0.55
     half = look.width * 0.96
     x = random.uniform(-1, 1, 90) * half
     end = bottom + random.normal(0, 0.04, 90)
-    control = np.stack([np.stack([x * 0.86, np.full(90, 0.28)], -1),
-                        np.stack([x * 1.0, np.full(90, 0.45)], -1),
-                        np.stack([x, end], -1)], 1)
+    control = np.stack(
+        [
+            np.stack([x * 0.86, np.full(90, 0.28)], -1),
+            np.stack([x * 1.0, np.full(90, 0.45)], -1),
+            np.stack([x, end], -1),
+        ],
+        1,
+    )
     image = np.zeros((*board.shape, 2), np.uint8)
     wide = max(1, round(0.10 * board.scale))
     lines = board.fixed(bezier(control, 10))
