@@ -7,6 +7,7 @@ import dataclasses
 import cv2
 import numpy as np
 
+from helpers.archipelago.beard import paint_beard
 from helpers.archipelago.canvas import LEFT, SPAN, TOP, board
 from helpers.archipelago.face_parts import (
     ears,
@@ -16,7 +17,7 @@ from helpers.archipelago.face_parts import (
     paint_glasses,
 )
 from helpers.archipelago.face_surface import Surface, face, radius_on
-from helpers.archipelago.hair import paint_beard, paint_hair
+from helpers.archipelago.hair import paint_hair
 from helpers.archipelago.islanders import Islander
 from helpers.archipelago.staging import Light, Pose
 from helpers.archipelago.traits import Traits

@@ -7,8 +7,8 @@ import numpy as np
 
 from helpers.archipelago import canvas
 from helpers.archipelago.canvas import Board, bezier, noise_at, smoothstep
-from helpers.archipelago.face_surface import illuminate
 from helpers.archipelago.islanders import Islander, generator
+from helpers.archipelago.shading import illuminate
 from helpers.archipelago.staging import Light
 from helpers.archipelago.traits import Traits
 
