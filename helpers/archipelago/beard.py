@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from helpers.archipelago.canvas import Board, bezier, smoothstep
+from helpers.archipelago.hair import GREY
 from helpers.archipelago.islanders import Islander, generator
 from helpers.archipelago.traits import Traits
 
