@@ -139,6 +139,7 @@ def _chosen(text: str, names: Sequence[str], command: _Parser) -> list[str]:
 
 
 def _reconstruct(options: argparse.Namespace, command: _Parser) -> int:
+    _make_folder(options.out, command)
     from helpers import demo
 
     rows = demo.reconstruct_files(options.audio, options.out)
@@ -161,7 +162,15 @@ def _evaluate(options: argparse.Namespace, command: _Parser) -> int:
     return 0
 
 
+def _make_folder(folder: Path, command: _Parser) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        command.error(f"--out {folder} cannot be made a folder: {error.strerror}")
+
+
 def _archipelago(options: argparse.Namespace, command: _Parser) -> int:
+    _make_folder(options.out, command)
     from helpers.archipelago.gallery import gallery
 
     for file in gallery(options.islanders, options.out):
@@ -175,8 +184,9 @@ def _pretrain(options: argparse.Namespace, command: _Parser) -> int:
     from helpers.session import default_workspace
     from helpers.tables import Workspace
 
-    workspace = Workspace(default_workspace(options.workspace), Settings.make(seed=options.seed))
     try:
+        settings = Settings.make(seed=options.seed)
+        workspace = Workspace(default_workspace(options.workspace), settings)
         recipe.pretrain(
             workspace,
             options.islanders,

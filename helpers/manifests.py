@@ -124,11 +124,20 @@ def read_csv(path: Path) -> Manifest:
                 begin = reader.line_num + 1  # A quoted value may go over several lines.
     except FileNotFoundError:
         raise ManifestError(f"There is no manifest {path}.") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError:
+        line = _first_odd_line(path.read_bytes())
+        raise ManifestError(
+            f"{path.name}, line {line}: it is not UTF-8. Save the file as CSV in UTF-8."
+        ) from None
+    except (OSError, csv.Error) as error:
         raise ManifestError(f"{path.name} cannot be read as CSV in UTF-8: {error}.") from error
     if not lines:
         raise ManifestError(f"{path.name}, line 1: the file is empty; it should name the columns.")
     names = [name.strip() for name in lines[0][1]]
+    if len(names) == 1 and (other := next((c for c in ";\t|" if c in names[0]), "")):
+        raise ManifestError(
+            f"{path.name}, line 1: the columns are separated by {other!r}; separate them by ','."
+        )
     check_names(names, path.name)
     for line, values in lines[1:]:
         if len(values) != len(names):
@@ -146,6 +155,16 @@ def read_csv(path: Path) -> Manifest:
             for row in rows
         )
     )
+
+
+def _first_odd_line(content: bytes) -> int:
+    """Returns the number of the first line that is not UTF-8."""
+    for number, line in enumerate(content.split(b"\n"), 1):
+        try:
+            line.decode()
+        except UnicodeDecodeError:
+            return number
+    return 1
 
 
 def write_csv(manifest: Manifest, path: Path) -> None:

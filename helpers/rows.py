@@ -165,7 +165,7 @@ def _bad_identifier(text: str) -> str:
 
 _LOCATORS: dict[str, tuple[Callable[[str], object], str]] = {
     "archipelago": (
-        re.compile(rf"\d{{1,9}}/\d{{1,4}}(/({'|'.join(FAULTS)}))?").fullmatch,
+        re.compile(rf"[0-9]{{1,9}}/[0-9]{{1,4}}(/({'|'.join(FAULTS)}))?").fullmatch,
         f"NUMBER/CLIP or NUMBER/CLIP/FAULT with a fault of {', '.join(FAULTS)}",
     ),
     "youtube": (re.compile(r"[A-Za-z0-9_-]{11}").fullmatch, "a video id of eleven characters"),
@@ -180,8 +180,10 @@ _LOCATORS: dict[str, tuple[Callable[[str], object], str]] = {
 def _bad_locator(values: Mapping[str, object]) -> Iterable[tuple[str, str]]:
     locator, source = str(values["locator"] or ""), str(values["source"])
     accepts, wanted = _LOCATORS.get(source, (str, ""))
-    if not locator or not accepts(locator):
-        yield "locator", f"{locator!r} is not {wanted or 'there'}"
+    if not locator:
+        yield "locator", f"it is empty; it should be {wanted or 'what is asked for at the source'}"
+    elif not accepts(locator):
+        yield "locator", f"{locator!r} is not {wanted}"
     elif source == "archipelago":
         testing = int(locator.split("/")[0]) >= FIRST_TEST_ISLANDER
         if testing != (values["split"] == "test"):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 
 SAMPLE_RATE = 16_000
 """Samples per second of every waveform (Speech2Face, section 3)."""
@@ -48,6 +49,9 @@ _CHOICES = {
     "network": ("compact",),
     "weights": ("released", "trained"),
 }
+
+_RANGES = {"seed": (0, 2**32 - 1), "batch_size": (1, 1024)}
+"""Least and greatest value of settings that have both."""
 
 _BY_MODE = {
     "quick": {"frames_per_clip": 2, "encoder_epochs": 6, "decoder_epochs": 8, "gan_epochs": 2},
@@ -142,5 +146,10 @@ def _check_type(name: str, value: object, wanted: type) -> None:
         wanted = int
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
         raise ValueError(f"{name}={value!r} is not valid: it should be of type {wanted.__name__}.")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{name}={value!r} is not valid: it should be a finite number.")
     if wanted in (int, float) and value < 0:
         raise ValueError(f"{name}={value!r} is not valid: it should not be negative.")
+    least, most = _RANGES.get(name, (0, math.inf))
+    if wanted in (int, float) and not least <= value <= most:
+        raise ValueError(f"{name}={value!r} is not valid: it should be {least:,} to {most:,}.")

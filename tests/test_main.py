@@ -45,6 +45,9 @@ def refused(capsys: pytest.CaptureFixture, *arguments: str) -> str:
         (("pretrain", "--islanders", "5"), ("islanders=5", "100")),
         (("evaluate", "--first-islander", "-5"), ("--first-islander",)),
         (("archipelago", "--islanders", "some", "--out", "x"), ("'some'", "0-11")),
+        (("archipelago", "--out", __file__), ("--out", "test_main.py")),
+        (("reconstruct", "a.wav", "--out", __file__), ("--out", "test_main.py")),
+        (("pretrain", "--seed", "-1"), ("seed=-1",)),
     ],
 )
 def test_a_wrong_option_is_answered_in_one_sentence(

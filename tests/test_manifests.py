@@ -114,7 +114,7 @@ def test_a_missing_column_is_named(write, column):
         ("source", "vimeo", "archipelago, youtube, https, file"),
         ("split", "training", "train, validation, test"),
         ("split", "test", "speaker 'anna' is in 'train' in line 2, here in 'test'"),
-        ("locator", "", "''"),
+        ("locator", "", "it is empty"),
         ("sex", "X", "F, M or empty"),
         ("age", "old", "from 0 to 130"),
     ],
@@ -198,6 +198,16 @@ def test_what_is_no_csv_is_refused_plainly(tmp_path, content):
     path = tmp_path / "manifest.csv"
     path.write_bytes(content)
     with pytest.raises(ManifestError, match="manifest.csv"):
+        manifests.read_csv(path)
+
+
+def test_another_separator_or_encoding_is_named_with_its_line(tmp_path):
+    path = tmp_path / "manifest.csv"
+    path.write_text(";".join(GOOD) + "\n")
+    with pytest.raises(ManifestError, match="line 1: the columns are separated by ';'"):
+        manifests.read_csv(path)
+    path.write_bytes((",".join(GOOD) + "\nanna\nm\xe4nna\n").encode("latin-1"))
+    with pytest.raises(ManifestError, match="line 3: it is not UTF-8"):
         manifests.read_csv(path)
 
 
