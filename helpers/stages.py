@@ -193,8 +193,18 @@ class Checkpoints(Stored):
 
 
 def missing(stage: Stage, kind: str = "table") -> MissingTable:
-    """Returns the error that names the notebook to run."""
-    return MissingTable(
+    """Returns the error that names the notebook to run.
+
+    Args:
+        stage: What makes the missing thing.
+        kind: `table` or `checkpoint`.
+    """
+    from helpers.session import in_colab
+
+    text = (
         f"The {kind} {stage.name!r} is not there yet. "
         f"Run notebook {stage.notebook} first (same settings)."
     )
+    if in_colab():
+        text += " Set USE_DRIVE there and here: each notebook may have a machine of its own."
+    return MissingTable(text)

@@ -59,6 +59,13 @@ def on_colab(code: str, **environment) -> subprocess.CompletedProcess:
 # --- starting ------------------------------------------------------------------------------------
 
 
+def test_on_colab_a_missing_table_comes_with_a_word_about_drive(start, colab):
+    from helpers.tables import MissingTable
+
+    with pytest.raises(MissingTable, match="01_download first.*USE_DRIVE"):
+        start().workspace.require("clips")
+
+
 def test_a_session_says_in_a_few_lines_where_it_runs(start, capsys):
     started = start()
     said = capsys.readouterr().out
