@@ -27,7 +27,7 @@ def depth_to_space(maps):
 
 
 def space_to_depth(maps):
-    """Rearranges pixels into channels, undoing `depth_to_space`."""
+    """Rearranges pixels into channels: (batch, 2 h, 2 w, c) -> (batch, h, w, 4 c)."""
     height, width, channels = maps.shape[1:]
     maps = ops.reshape(maps, (-1, height // 2, 2, width // 2, 2, channels))
     maps = ops.transpose(maps, (0, 1, 3, 2, 4, 5))
