@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import json
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import keras
+import numpy as np
 
 
 def optimizer(
@@ -16,7 +17,6 @@ def optimizer(
     steps: int,
     weight_decay: float = 0.0,
     beta_1: float = 0.9,
-    average: float | None = None,
 ) -> keras.optimizers.Optimizer:
     """Makes an AdamW optimiser whose learning rate rises, then falls to nothing.
 
@@ -25,8 +25,6 @@ def optimizer(
         steps: Steps of the whole training; the first twentieth warms up.
         weight_decay: How much weights shrink in each step, times the learning rate.
         beta_1: Memory of the gradient's mean.
-        average: Memory of a moving average of the weights, which they take on at the end; None
-            for no average.
     """
     warm = max(1, steps // 20)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -36,14 +34,7 @@ def optimizer(
         warmup_target=learning_rate,
         warmup_steps=warm,
     )
-    return keras.optimizers.AdamW(
-        schedule,
-        weight_decay=weight_decay,
-        beta_1=beta_1,
-        clipnorm=5.0,
-        use_ema=average is not None,
-        ema_momentum=average or 0.99,
-    )
+    return keras.optimizers.AdamW(schedule, weight_decay=weight_decay, beta_1=beta_1, clipnorm=5.0)
 
 
 def fit(
@@ -55,6 +46,9 @@ def fit(
     verbose: int = 0,
 ) -> dict[str, list[float]]:
     """Trains, and goes on where a killed run stopped.
+
+    Order and random state depend on the epoch alone, so that a resumed training ends with the
+    same weights as an unbroken one.
 
     Args:
         trainer: Compiled model; it measures its own loss.
@@ -68,14 +62,34 @@ def fit(
         One list for each measure, with one number for each epoch trained now.
     """
     trainer.optimizer.build(trainer.trainable_variables)
-    order = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.begin(epoch))
+
+    def begin(epoch: int, logs: dict | None = None) -> None:
+        batches.begin(epoch)
+        for number, layer in enumerate(_random_layers(trainer)):
+            random = np.random.default_rng([batches.seed, epoch, number])
+            layer.seed_generator.state.assign(random.integers(2**31, size=2))
+
+    order = keras.callbacks.LambdaCallback(on_epoch_begin=begin)
     resume = []
     if folder is not None:
         resume = [keras.callbacks.BackupAndRestore(str(Path(folder) / "unfinished"))]
+    # `batches` shuffles by itself; Keras would shuffle its batches once more, each time anew.
     history = trainer.fit(
-        batches, epochs=epochs, callbacks=[order, *callbacks, *resume], verbose=verbose
+        batches,
+        epochs=epochs,
+        callbacks=[order, *callbacks, *resume],
+        shuffle=False,
+        verbose=verbose,
     )
     return {name: [float(value) for value in values] for name, values in history.history.items()}
+
+
+def _random_layers(model: keras.Model) -> Iterator[keras.layers.Layer]:
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _random_layers(layer)
+        elif hasattr(layer, "seed_generator"):
+            yield layer
 
 
 class LiveFigure(keras.callbacks.Callback):
