@@ -63,10 +63,10 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     archipelago.add_argument("--out", type=Path, required=True, metavar="DIR")
 
     pretrain = commands.add_parser("pretrain", help="train the released weights anew")
-    pretrain.add_argument("--islanders", type=int, default=3000, metavar="N")
+    pretrain.add_argument("--islanders", type=int, default=2304, metavar="N")
     pretrain.add_argument("--encoder-epochs", type=int, default=12, metavar="N")
-    pretrain.add_argument("--decoder-epochs", type=int, default=12, metavar="N")
-    pretrain.add_argument("--gan-epochs", type=int, default=4, metavar="N")
+    pretrain.add_argument("--decoder-epochs", type=int, default=8, metavar="N")
+    pretrain.add_argument("--gan-epochs", type=int, default=3, metavar="N")
     pretrain.add_argument("--seed", type=int, default=0)
     pretrain.add_argument("--workspace", default="", metavar="DIR", help="where the work is kept")
     return parser, dict(commands.choices)
