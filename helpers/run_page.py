@@ -48,7 +48,8 @@ def page(summary: Mapping, pictures: Sequence[Picture]) -> str:
     """Writes the page of a run.
 
     Args:
-        summary: What `summary.json` holds: `run`, `settings`, `seconds`, `notebooks`, `metrics`.
+        summary: What `summary.json` holds: `run`, `settings`, `seconds`, `notebooks`,
+            `figures`, `metrics`.
         pictures: Pictures in the order they should appear.
 
     Returns:
@@ -59,7 +60,7 @@ def page(summary: Mapping, pictures: Sequence[Picture]) -> str:
         f'<p class="note">{html.escape(_NOTICE)}</p>',
         _notebooks(summary["notebooks"]),
         _pictures(pictures),
-        _metrics(summary["metrics"]),
+        _metrics({"the run": summary["figures"], **summary["metrics"]}),
         _settings(summary["settings"]),
     ]
     return (

@@ -240,7 +240,62 @@ def run(
         if reports[place].status == "failed":
             break
     _point_latest(out)
+    _print_figures(figures(reports))
     return out, reports
+
+
+def figures(reports: Sequence[NotebookReport]) -> dict[str, object]:
+    """Returns the numbers by which a run is judged, as far as its notebooks have measured them.
+
+    Args:
+        reports: From `run`. A table that was there already has no rate.
+
+    Returns:
+        `core_seconds_per_clip` (01), `clips_per_second` of 02 and 03 together, `first_seconds` and
+        `seconds_per_voice` (06), and what 07 says of the released weights.
+    """
+    metrics = {report.name[:2]: report.metrics for report in reports}
+    found: dict[str, object] = {}
+    for number, name in (
+        ("01", "core_seconds_per_clip"),
+        ("06", "first_seconds"),
+        ("06", "seconds_per_voice"),
+    ):
+        if metrics.get(number, {}).get(name) is not None:
+            found[name] = metrics[number][name]
+    rates = [metrics.get(number, {}).get("clips_per_second") for number in ("02", "03")]
+    if all(rates):
+        found["clips_per_second"] = round(1 / sum(1 / rate for rate in rates), 3)
+    released = metrics.get("07", {}).items()
+    return found | {name: value for name, value in released if name.startswith("released_")}
+
+
+_FIGURES = {
+    "core_seconds_per_clip": "core-seconds to make one clip (01)",
+    "clips_per_second": "clips a second (02 and 03 together)",
+    "first_seconds": "seconds to the first face, with loading (06)",
+    "seconds_per_voice": "seconds to every further face (06)",
+}
+
+
+def _print_figures(found: Mapping[str, object]) -> None:
+    rows = [(text, f"{found[name]:.2f}") for name, text in _FIGURES.items() if name in found]
+    for ending, gallery in (("", "all faces"), ("_sex_matched", "faces of the same sex")):
+        recall = found.get(f"released_recall_10{ending}")
+        if recall is not None:
+            chance = found[f"released_chance_10{ending}"]
+            low, high = found[f"released_recall_10{ending}_interval"]
+            rows.append(
+                (
+                    f"released weights, R@10 among {gallery} (07)",
+                    f"{recall:.1%} ({low:.1%} to {high:.1%}), chance {chance:.1%}, "
+                    f"{recall / chance:.1f} times chance",
+                )
+            )
+    if rows:
+        print()
+    for text, value in rows:
+        print(f"{text:<56} {value}")
 
 
 def _progress(prefix: str) -> Callable[[int, int], None]:
@@ -331,6 +386,7 @@ def _write_summary(
         "settings": dict(values),
         "seconds": round(sum(report.seconds for report in reports), 1),
         "notebooks": [_summary_row(report) for report in reports],
+        "figures": figures(reports),
         "metrics": {report.name: report.metrics for report in reports if report.metrics},
     }
     (out / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

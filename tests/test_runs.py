@@ -115,3 +115,27 @@ def test_latest_points_to_the_newest_of_two_runs(home: Path) -> None:
     out, _ = runs.run({}, only=["01_first"])
     assert (home / "runs" / "latest").resolve() == out.resolve()
     assert len([run for run in (home / "runs").iterdir() if not run.is_symlink()]) == 2
+
+
+def test_the_figures_of_a_run_are_those_that_were_measured(capsys: pytest.CaptureFixture) -> None:
+    matched = {"released_recall_10_sex_matched": 0.3, "released_chance_10_sex_matched": 0.02}
+    reports = [
+        runs.NotebookReport("01_download", metrics={"core_seconds_per_clip": 1.25}),
+        runs.NotebookReport("02_face_crop", metrics={"clips_per_second": 4.0}),
+        runs.NotebookReport("03_spectrogram", metrics={"clips_per_second": 12.0}),
+        runs.NotebookReport("06_demo", metrics={"first_seconds": 2.0, "seconds_per_voice": 0.1}),
+        runs.NotebookReport(
+            "07_evaluation",
+            metrics={"people": 9, **matched, "released_recall_10_sex_matched_interval": [0.2, 0.4]},
+        ),
+    ]
+    found = runs.figures(reports)
+    assert found["clips_per_second"] == 3.0 and found["core_seconds_per_clip"] == 1.25
+    assert matched.items() <= found.items() and "people" not in found
+    runs._print_figures(found)
+    told = capsys.readouterr().out
+    assert "30.0% (20.0% to 40.0%), chance 2.0%, 15.0 times chance" in told
+    # A table that was there already has no rate, and then there is none for both together.
+    reports[1].metrics = {"clips_made": 0}
+    assert "clips_per_second" not in runs.figures(reports)
+    assert runs.figures([]) == {}

@@ -109,11 +109,20 @@ def test_ten_clips_lie_in_shards_of_four(workspace):
 
 
 def test_a_second_run_does_nothing(workspace, make):
-    assert str(build(workspace, make=make)) == "10 made, 0 kept, 10 rows"
+    assert str(build(workspace, make=make)).startswith("10 made, 0 kept, 10 rows, ")
     before = [path.stat().st_mtime_ns for path in workspace.table("clips").folder.iterdir()]
-    assert str(build(workspace, make=make)) == "0 made, 10 kept, 10 rows"
+    assert str(build(workspace, make=make)).startswith("0 made, 10 kept, 10 rows, ")
     assert make.asked == KEYS
     assert before == [path.stat().st_mtime_ns for path in workspace.table("clips").folder.iterdir()]
+
+
+def test_a_report_tells_the_time_and_the_rate_of_what_was_made(workspace):
+    made = build(workspace)
+    assert made.seconds > 0 and str(made).endswith(" a second")
+    assert made.metrics()["clips_made"] == 10
+    assert made.metrics()["clips_per_second"] == pytest.approx(10 / made.seconds, rel=0.01)
+    kept = build(workspace)
+    assert kept.metrics() == {"clips_made": 0} and str(kept).endswith(" s")
 
 
 def test_a_clip_may_have_several_rows(workspace):
@@ -313,7 +322,7 @@ def test_kill_9_in_the_middle_of_a_shard_loses_that_shard_only(workspace, make):
     folder = workspace.table("clips").folder
     assert list(folder.glob(".*.part")), "the killed process was writing"
     assert not workspace.table("clips").complete
-    assert str(build(workspace, make=make)) == "2 made, 8 kept, 10 rows"
+    assert str(build(workspace, make=make)).startswith("2 made, 8 kept, 10 rows, ")
     assert make.asked == KEYS[8:]
     assert not list(folder.glob(".*.part"))
     assert workspace.require("clips").read()["clip_id"].to_pylist() == KEYS
