@@ -58,7 +58,11 @@ SCHEMA = pa.schema(
         ("feature", pa.list_(pa.float32())),
     ]
 )
-"""Columns of the table `faces`: a row per face of a speaker, or a rejected row for a clip."""
+"""Columns of the table `faces`: a row per face of a speaker, or one that says why there is none."""
+
+
+_Refusal = tuple[str, str] | tuple[()]
+"""Status and reason of a clip without faces; empty where it has frames to look at."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -263,8 +267,9 @@ def faces_of_clip(row: dict, frames_per_clip: int = 2) -> list[dict]:
         frames_per_clip: How many frames to look at, evenly spread; the first is not among them.
 
     Returns:
-        One row for each frame that shows the speaker, or a single rejected row that says why
-        there is none.
+        One row for each frame that shows the speaker, or a single row whose status and reason
+        say why there is none: those of the clip where it is not `ok`, `rejected` where no frame
+        shows a face, `failed` where something unexpected happened.
     """
     return faces_of_clips([row], frames_per_clip)[0]
 
@@ -292,26 +297,46 @@ def faces_of_clips(
         there = [index for index, face in enumerate(speaker) if face is not None]
         spoken.append([frames[index][0] for index in there])
         tasks += [(frames[index][1], speaker[index], len(faces[index])) for index in there]
-    described = iter(run(_face_of_task, tasks))
+    described = iter(run(_face_or_refusal, tasks))
     made = []
-    for row, (frames, reason), times in zip(rows, clips, spoken, strict=True):
-        new = [_face_row(row, time_s, next(described)) for time_s in times]
-        reason = reason or f"no face found in {len(frames)} frames"
-        made.append(new or [_rejected_row(row, reason)])
+    for row, (frames, refusal), times in zip(rows, clips, spoken, strict=True):
+        faces = [(time_s, next(described)) for time_s in times]
+        new = [_face_row(row, time_s, face) for time_s, face in faces if isinstance(face, Face)]
+        if not new:
+            refusal = refusal or (faces[0][1] if faces else _no_face(len(frames)))
+            new = [_row_without_face(row, refusal)]
+        made.append(new)
     return made
 
 
-def _frames_of_clip(task: tuple[dict, int]) -> tuple[list[tuple[float, np.ndarray]], str]:
-    """Returns times and frames of a clip and, where there are none, the reason."""
+def _frames_of_clip(task: tuple[dict, int]) -> tuple[list[tuple[float, np.ndarray]], _Refusal]:
+    """Returns times and frames of a clip and, where there are none, status and reason."""
     row, count = task
     if row["status"] != "ok":
-        return [], f"the clip is not there: {row['reason']}"
-    times = [row["duration_s"] * (index + 1) / (count + 1) for index in range(count)]
+        return [], (row["status"], row["reason"])
     try:
+        times = [row["duration_s"] * (index + 1) / (count + 1) for index in range(count)]
         frames = dict(media.read_frames(row["video"], times))
     except media.MediaError as error:
-        return [], error.reason
-    return sorted(frames.items()), "" if frames else "the clip has no frames"
+        return [], ("rejected", error.reason)
+    except Exception as error:  # One odd clip must not stop the others.
+        return [], _unexpected(error)
+    return sorted(frames.items()), () if frames else ("rejected", "The clip has no frames.")
+
+
+def _face_or_refusal(task: tuple[np.ndarray, Detection, int]) -> Face | _Refusal:
+    try:
+        return _face_of_task(task)
+    except Exception as error:  # One odd face must not stop the others.
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> _Refusal:
+    return "failed", f"Unexpected {type(error).__name__}: {error}"
+
+
+def _no_face(frames: int) -> _Refusal:
+    return "rejected", f"No face was found in {frames} frame{'s' if frames > 1 else ''}."
 
 
 def _face_xy(row: dict) -> tuple[float, float] | None:
@@ -337,10 +362,11 @@ def _face_row(row: dict, time_s: float, face: Face) -> dict:
     }
 
 
-def _rejected_row(row: dict, reason: str) -> dict:
+def _row_without_face(row: dict, refusal: _Refusal) -> dict:
     known = {name: row[name] for name in ("clip_id", "speaker_id", "split")}
     missing = dict.fromkeys(SCHEMA.names[SCHEMA.get_field_index("faces_in_frame") :])
-    return {**known, "time_s": None, "status": "rejected", "reason": reason, **missing}
+    status, reason = refusal
+    return {**known, "time_s": None, "status": status, "reason": reason, **missing}
 
 
 def build_faces(session: Session) -> Report:

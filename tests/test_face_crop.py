@@ -242,19 +242,55 @@ def test_islanders_are_found_and_look_ahead_or_not():
 # Clips
 
 
-def test_a_clip_that_is_not_there_gives_a_rejected_row():
-    row = clip([np.zeros((64, 64, 3), np.uint8)] * 10, status="gone", reason="no such file")
+@pytest.mark.parametrize("status", [status for status in download.STATUSES if status != "ok"])
+def test_a_clip_that_is_not_there_keeps_its_status_and_reason(status):
+    row = clip([np.zeros((64, 64, 3), np.uint8)] * 10, status=status, reason="No such file.")
     (face,) = face_crop.faces_of_clip(row)
-    assert (face["status"], face["reason"]) == ("rejected", "the clip is not there: no such file")
+    assert (face["status"], face["reason"]) == (status, "No such file.")
     assert face["clip_id"] == "a" and face["feature"] is None
 
 
-def test_a_clip_without_a_face_or_without_sense_gives_a_rejected_row():
+def test_a_clip_without_a_face_or_without_sense_is_rejected():
     empty = clip([np.full((120, 160, 3), 90, np.uint8)] * 25)
     damaged = clip([np.zeros((64, 64, 3), np.uint8)] * 10, video=b"this is not a video")
     (blank,), (broken,) = face_crop.faces_of_clips([empty, damaged], 3)
-    assert (blank["status"], blank["reason"]) == ("rejected", "no face found in 3 frames")
-    assert broken["status"] == "rejected" and broken["reason"]
+    assert (blank["status"], blank["reason"]) == ("rejected", "No face was found in 3 frames.")
+    assert broken["status"] == "rejected" and broken["reason"].endswith(".")
+
+
+def test_a_clip_that_cannot_be_decoded_as_no_other_does_not_stop_the_others(monkeypatch):
+    read_frames = media.read_frames
+
+    def odd(video, times):
+        if video == b"odd":
+            raise ZeroDivisionError("division by zero")
+        return read_frames(video, times)
+
+    monkeypatch.setattr(media, "read_frames", odd)
+    grey = clip([np.full((120, 160, 3), 90, np.uint8)] * 25)
+    (face,), (other,) = face_crop.faces_of_clips([{**grey, "video": b"odd"}, grey])
+    assert (face["status"], other["status"]) == ("failed", "rejected")
+    assert face["reason"] == "Unexpected ZeroDivisionError: division by zero"
+
+
+def test_a_face_that_cannot_be_described_does_not_stop_the_others(monkeypatch):
+    described = []
+
+    def describe(image, detection, faces_in_frame):
+        described.append(detection)
+        if len(described) in (1, 3, 4):  # The first face of one clip and both of another.
+            raise ValueError("an odd face")
+        return face_of(image, detection, faces_in_frame)
+
+    face_of = face_crop.face_of
+    monkeypatch.setattr(face_crop, "face_of", describe)
+    row = clip([portraits.portrait(islander(0), size=256)] * 25)
+    one, two, three = face_crop.faces_of_clips([row] * 3)
+    assert [face["status"] for face in one] == ["ok"]
+    assert [(face["status"], face["reason"]) for face in two] == [
+        ("failed", "Unexpected ValueError: an odd face")
+    ]
+    assert [face["status"] for face in three] == ["ok", "ok"]
 
 
 @real
@@ -288,7 +324,13 @@ def test_the_table_has_rows_for_every_clip_and_only_missing_shards_are_made_agai
         for number in range(2)
     ]
     rows += [
-        {**rows[0], "clip_id": f"clip-{number}", "status": "gone", "reason": "no", "video": None}
+        {
+            **rows[0],
+            "clip_id": f"clip-{number}",
+            "status": "gone",
+            "reason": "It is gone.",
+            "video": None,
+        }
         for number in range(2, SHARD_CLIPS + 5)
     ]
     by_name = {row["clip_id"]: row for row in rows}
@@ -301,9 +343,10 @@ def test_the_table_has_rows_for_every_clip_and_only_missing_shards_are_made_agai
     first = workspace.require("faces").read()
     assert first["clip_id"].to_pylist() == list(by_name)
     assert workspace.require("faces").counts("reason") == {
-        "the clip is not there: no": len(rows) - 2,
-        "no face found in 2 frames": 2,
+        "It is gone.": len(rows) - 2,
+        "No face was found in 2 frames.": 2,
     }
+    assert workspace.require("faces").counts("status") == {"gone": len(rows) - 2, "rejected": 2}
     (workspace.table("faces").folder / "00001.parquet").unlink()
     report = face_crop.build_faces(session)
     assert (report.made, report.kept) == (5, SHARD_CLIPS)
