@@ -12,7 +12,16 @@ from typing import NoReturn
 
 from helpers.settings import FIRST_TEST_ISLANDER, Settings
 
-_FIELDS = ("corpus", "videos", "manifest", "mode", "seed", "workspace", "rows")
+_FIELDS = (
+    "corpus",
+    "videos",
+    "manifest",
+    "mode",
+    "seed",
+    "workspace",
+    "rows",
+    "frames_per_clip",
+)
 """Settings that `run` takes from the command line."""
 
 
@@ -45,6 +54,7 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     run.add_argument("--seed", type=int, help="seed of everything random")
     run.add_argument("--workspace", metavar="DIR", help="folder of tables and checkpoints")
     run.add_argument("--rows", type=int, help="at most so many rows of the manifest")
+    run.add_argument("--frames-per-clip", type=int, help="frames to look at in each clip")
     run.add_argument("--only", metavar="03,04", help="numbers of the notebooks to execute")
 
     reconstruct = commands.add_parser("reconstruct", help="a face for each voice")

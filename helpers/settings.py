@@ -133,6 +133,8 @@ class Settings:
         chosen = {name: value for name, value in values.items() if value or name not in by_mode}
         for name, value in chosen.items():
             _check_type(name, value, type(fields[name].default))
+            if isinstance(fields[name].default, float):
+                chosen[name] = float(value)  # 1 and 1.0 are the same run.
         settings = cls(**{**by_mode, **chosen})
         if settings.corpus == "my_videos" and not settings.videos:
             raise ValueError("corpus='my_videos' needs videos=FOLDER, the folder of your videos.")

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from helpers import __main__ as command
@@ -36,6 +37,7 @@ def refused(capsys: pytest.CaptureFixture, *arguments: str) -> str:
         (("run", "--manifest", __file__), ("test_main.py", "line 1", "column")),
         (("run", "--rows", "-3"), ("rows", "negative")),
         (("run", "--seed", "x"), ("--seed",)),
+        (("run", "--frames-per-clip", "-1"), ("frames_per_clip", "negative")),
         (("run", "--only", "09"), ("'09'", "01", "07")),
         (("play",), ("play", "run", "reconstruct", "evaluate", "archipelago")),
         ((), ("run", "reconstruct", "evaluate", "archipelago")),
@@ -83,6 +85,18 @@ def test_run_hands_on_what_was_given_and_nothing_else(
     videos = str(tmp_path / "videos")
     assert seen["values"] == {"videos": videos, "seed": 4, "corpus": "my_videos"}
     assert seen["only"] == ["03_spectrogram", "04_voice_encoder"]
+    assert command.main(["run", "--frames-per-clip", "3"]) == 0
+    assert seen["values"] == {"frames_per_clip": 3}
+
+
+def test_frames_per_clip_reaches_all_notebooks_that_use_faces() -> None:
+    from helpers import runs
+
+    for name in runs.NOTEBOOKS[1:]:
+        notebook = nbformat.read(HOME / "notebooks" / f"{name}.ipynb", as_version=4)
+        runs.inject(notebook, {"frames_per_clip": 3})
+        injected = [each for each in notebook.cells if each.id == "injected-parameters"]
+        assert [each.source for each in injected] == ["FRAMES_PER_CLIP = 3"], name
 
 
 def test_a_failed_notebook_gives_exit_code_1(

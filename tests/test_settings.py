@@ -98,3 +98,7 @@ def test_a_foundation_room_loads_nothing_heavy(room, banned):
         [sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == []
+
+
+def test_a_whole_number_for_a_weight_is_the_same_setting() -> None:
+    assert repr(Settings.make(contrastive=1).contrastive) == "1.0"
