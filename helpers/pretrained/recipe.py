@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from helpers.archipelago.islanders import islander
+from helpers.drive import write_json
 from helpers.settings import ALIGNED_SIZE, FEATURE_SIZES, FIRST_TEST_ISLANDER, SPEECH_SAMPLES
 from helpers.tables import Table, Workspace
 
@@ -26,6 +27,8 @@ ENCODER = FOLDER / "voice_encoder.keras"
 DECODER = FOLDER / "face_decoder.keras"
 ISLANDER_FEATURES = FOLDER / "islander_features.parquet"
 RECIPE = FOLDER / "recipe.json"
+NETWORK = "network.keras"
+"""Name of a trained network until all is done."""
 
 SCENES = 2
 """Pictures of each islander as a clip would show them; one more is a portrait in the studio."""
@@ -51,14 +54,16 @@ studio portrait (JPEG) and the recordings (int16). Without a studio face `portra
 
 def pretrain(
     workspace: Workspace,
-    islanders: int = 3000,
+    islanders: int = 2304,
     encoder_epochs: int = 12,
-    decoder_epochs: int = 12,
-    gan_epochs: int = 4,
+    decoder_epochs: int = 8,
+    gan_epochs: int = 3,
     folder: Path = FOLDER,
     seed: int = 0,
 ) -> dict:
     """Makes the released weights. A run that was killed goes on where it stopped.
+
+    Nothing reaches `folder` before all is done; until then it lies beside the table of islanders.
 
     Args:
         workspace: Where the islanders and unfinished trainings are kept.
@@ -73,19 +78,26 @@ def pretrain(
         What was made and how, as in recipe.json.
 
     Raises:
-        ValueError: So many islanders would reach into those kept for testing.
+        ValueError: Too few islanders, or so many that they reach into those kept for testing.
     """
     if not 100 <= islanders < FIRST_TEST_ISLANDER:
         raise ValueError(f"islanders={islanders!r} is not valid: take 100 to 999,999.")
     started = time.perf_counter()
     table = build_islanders(workspace, islanders)
+    sizes = (islanders, encoder_epochs, decoder_epochs, gan_epochs, seed)
+    unfinished = (
+        table.folder.parent / "unfinished" / "-".join(map(str, (table.fingerprint, *sizes)))
+    )
+    voices = train_voice_encoder(table, encoder_epochs, seed, unfinished)
+    faces = train_face_decoder(table, decoder_epochs, gan_epochs, seed, unfinished)
     write_features(table, folder / ISLANDER_FEATURES.name)
-    voices = train_voice_encoder(table, encoder_epochs, seed, folder / ENCODER.name)
-    faces = train_face_decoder(table, decoder_epochs, gan_epochs, seed, folder / DECODER.name)
+    shutil.copy(unfinished / "encoder" / NETWORK, folder / ENCODER.name)
+    refined = "gan" if gan_epochs else "decoder"
+    shutil.copy(unfinished / refined / NETWORK, folder / DECODER.name)
     made = {
         "command": f"python -m helpers pretrain --islanders {islanders} "
         f"--encoder-epochs {encoder_epochs} --decoder-epochs {decoder_epochs} "
-        f"--gan-epochs {gan_epochs}",
+        f"--gan-epochs {gan_epochs} --seed {seed}",
         "islanders": islanders,
         "recordings": islanders * UTTERANCES,
         "seed": seed,
@@ -94,6 +106,7 @@ def pretrain(
         "seconds": round(time.perf_counter() - started),
     }
     (folder / RECIPE.name).write_text(json.dumps(made, indent=1) + "\n")
+    shutil.rmtree(unfinished)
     return made
 
 
@@ -166,45 +179,58 @@ def write_features(table: Table, path: Path) -> None:
 # --- training ------------------------------------------------------------------------------------
 
 
-def train_voice_encoder(table: Table, epochs: int, seed: int, path: Path) -> dict:
-    """Trains the voice encoder on the training islanders; keeps its state beside the table."""
-    from helpers import training, voice_encoder
+def train_voice_encoder(table: Table, epochs: int, seed: int, unfinished: Path) -> dict:
+    """Trains the voice encoder on the training islanders; leaves it in `unfinished`."""
+    from helpers import voice_encoder
 
-    pairs, validation = (_pairs(table, split) for split in ("train", "validation"))
-    encoder = voice_encoder.compact(centre=pairs.centre(), seed=seed)
-    folder = _unfinished(table, f"encoder-{epochs}-{seed}")
-    curves = voice_encoder.train(
-        encoder, pairs, validation, epochs, seed=seed, folder=folder, verbose=2
-    )
-    training.save(encoder, path)
-    shutil.rmtree(folder)
-    return curves
-
-
-def train_face_decoder(table: Table, epochs: int, gan_epochs: int, seed: int, path: Path) -> dict:
-    """Trains the face decoder on the training islanders, then refines it with the GAN."""
-    from helpers import face_decoder, training
-
-    faces, validation = (_faces(table, split) for split in ("train", "validation"))
-    decoder = face_decoder.generator(centre=faces.centre(), seed=seed)
-    folder = _unfinished(table, f"decoder-{epochs}-{gan_epochs}-{seed}")
-    curves = face_decoder.train_decoder(
-        decoder, faces, validation, epochs, seed=seed, folder=folder / "l1", verbose=2
-    )
-    if gan_epochs:
-        refined = face_decoder.refine_with_gan(
-            decoder, faces, validation, gan_epochs, seed=seed, folder=folder / "gan", verbose=2
+    def train(folder: Path):
+        pairs, validation = (_pairs(table, split) for split in ("train", "validation"))
+        encoder = voice_encoder.compact(centre=pairs.centre(), seed=seed)
+        return encoder, voice_encoder.train(
+            encoder, pairs, validation, epochs, seed=seed, folder=folder, verbose=2
         )
+
+    return _once(train, unfinished / "encoder")
+
+
+def train_face_decoder(
+    table: Table, epochs: int, gan_epochs: int, seed: int, unfinished: Path
+) -> dict:
+    """Trains the face decoder on the training islanders, then refines it with the GAN."""
+    from helpers import face_decoder
+
+    def train(folder: Path):
+        faces, validation = (_faces(table, split) for split in ("train", "validation"))
+        decoder = face_decoder.generator(centre=faces.centre(), seed=seed)
+        return decoder, face_decoder.train_decoder(
+            decoder, faces, validation, epochs, seed=seed, folder=folder, verbose=2
+        )
+
+    def refine(folder: Path):
+        faces, validation = (_faces(table, split) for split in ("train", "validation"))
+        decoder = face_decoder.load(unfinished / "decoder" / NETWORK)
+        return decoder, face_decoder.refine_with_gan(
+            decoder, faces, validation, gan_epochs, seed=seed, folder=folder, verbose=2
+        )
+
+    curves = _once(train, unfinished / "decoder")
+    if gan_epochs:
+        refined = _once(refine, unfinished / "gan")
         curves |= {f"gan_{name}": values for name, values in refined.items()}
-    training.save(decoder, path)
-    shutil.rmtree(folder)
     return curves
 
 
-def _unfinished(table: Table, name: str) -> Path:
-    folder = table.folder.parent / "unfinished" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _once(train: Callable[[Path], tuple], folder: Path) -> dict:
+    """Trains in a folder, unless the training came to its end there before; returns the curves."""
+    from helpers import training
+
+    curves = folder / "curves.json"
+    if not curves.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        network, measures = train(folder)
+        training.save(network, folder / NETWORK)
+        write_json(curves, measures)  # Last: the training came to its end.
+    return json.loads(curves.read_text())
 
 
 def _pairs(table: Table, split: str):

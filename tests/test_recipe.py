@@ -1,0 +1,128 @@
+"""How the released weights are made: from training islanders alone, and on after a kill."""
+
+from __future__ import annotations
+
+import functools
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from helpers import face_crop, face_decoder, settings, voice_encoder
+from helpers.archipelago.islanders import islander
+from helpers.pretrained import recipe
+
+ISLANDERS = 100
+FILES = ["face_decoder.keras", "islander_features.parquet", "recipe.json", "voice_encoder.keras"]
+
+
+@pytest.fixture
+def asked(monkeypatch) -> list[int]:
+    """Quick islanders of two groups, and tiny networks; holds the numbers asked for."""
+    numbers: list[int] = []
+
+    def rows(some):
+        numbers.extend(some)
+        return [row_of(number) for number in some]
+
+    monkeypatch.setattr(recipe, "islander_rows", rows)
+    for room, network in (
+        (voice_encoder, "compact"),
+        (face_decoder, "generator"),
+        (face_decoder, "discriminator"),
+    ):
+        tiny = functools.partial(getattr(room, network), width=0.1)
+        monkeypatch.setattr(room, network, tiny)
+    return numbers
+
+
+def row_of(number: int) -> dict:
+    person, random = islander(number), np.random.default_rng(number)
+    group = number % 2
+    face = np.full((settings.ALIGNED_SIZE, settings.ALIGNED_SIZE, 3), 80 + 90 * group, np.uint8)
+    features = random.normal(0.1 * group, 0.04, (2, settings.FEATURE_SIZES["dlib"]))
+    voices = random.integers(-9000, 9000, (recipe.UTTERANCES, settings.SPEECH_SAMPLES), np.int16)
+    return {
+        **{name: getattr(person, name) for name in ("number", "split", "sex", "age")},
+        "clip_id": f"islander-{number}",
+        "features": features.tolist(),
+        "portrait": face_crop.to_jpeg(face),
+        "waveforms": [voice.tobytes() for voice in voices],
+    }
+
+
+def pretrain(workspace, folder, islanders=ISLANDERS):
+    return recipe.pretrain(workspace, islanders, 1, 1, 1, folder, seed=3)
+
+
+@pytest.mark.slow
+def test_after_a_kill_only_the_unfinished_part_is_trained(asked, workspace, tmp_path, monkeypatch):
+    folder = tmp_path / "released"
+    folder.mkdir()
+
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(face_decoder, "refine_with_gan", killed)
+        pretrain(workspace, folder)
+    assert not list(folder.iterdir()), "nothing is released before all is done"
+
+    def repeated(*_, **__):
+        pytest.fail("A training that came to its end should not be repeated.")
+
+    monkeypatch.setattr(voice_encoder, "train", repeated)
+    monkeypatch.setattr(face_decoder, "train_decoder", repeated)
+    made = pretrain(workspace, folder)
+    assert sorted(path.name for path in folder.iterdir()) == FILES
+    assert sorted(asked) == list(range(ISLANDERS)), "each islander once, and no test islander"
+    assert not list((workspace.local / "islanders" / "unfinished").iterdir())
+
+    assert json.loads((folder / "recipe.json").read_text()) == made
+    assert made["command"] == (
+        "python -m helpers pretrain --islanders 100 --encoder-epochs 1 --decoder-epochs 1 "
+        "--gan-epochs 1 --seed 3"
+    )
+    assert "val_recall_1" in made["encoder"]
+    assert {"val_l1", "gan_val_l1"} <= set(made["decoder"])
+
+    features = pq.read_table(folder / "islander_features.parquet")
+    assert features.column_names == ["number", "split", "sex", "age", "feature"]
+    for row in features.to_pylist():
+        person = islander(row["number"])
+        assert (row["split"], row["sex"]) == (person.split, person.sex)
+        assert row["age"] == pytest.approx(person.age)
+        mean = np.mean(row_of(row["number"])["features"], axis=0)
+        assert row["feature"] == pytest.approx(mean, abs=1e-3)
+    assert set(features["split"].to_pylist()) == {"train", "validation"}
+
+    voice = voice_encoder.load(folder / "voice_encoder.keras")(np.zeros((1, 16_000), "float32"))
+    face = face_decoder.load(folder / "face_decoder.keras")(voice)
+    assert face.shape == (1, 128, 128, 3)
+
+
+@pytest.mark.parametrize("islanders", [0, 99, settings.FIRST_TEST_ISLANDER])
+def test_too_few_islanders_or_islanders_for_testing_are_refused(
+    asked, workspace, tmp_path, islanders
+):
+    with pytest.raises(ValueError, match="take 100 to 999,999"):
+        pretrain(workspace, tmp_path, islanders)
+    assert not asked
+
+
+def test_another_size_of_the_training_does_not_go_on_from_this_one(
+    asked, workspace, tmp_path, monkeypatch
+):
+    folders = []
+
+    def killed(table, epochs, seed, unfinished):
+        folders.append(unfinished)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(recipe, "train_voice_encoder", killed)
+    for islanders in (100, 101):
+        with pytest.raises(KeyboardInterrupt):
+            pretrain(workspace, tmp_path, islanders)
+    assert folders[0] != folders[1]
+    assert workspace.table("islanders").fingerprint in folders[0].name
