@@ -91,23 +91,28 @@ def record(seconds: float = SPEECH_SECONDS) -> np.ndarray:
         raise ValueError(f"The recording cannot be read: {error.reason}") from error
 
 
-def bundled_voice(name: str) -> np.ndarray:
+def bundled_voice(name: str, recording: int = 0) -> np.ndarray:
     """Renders the voice of a test islander.
 
     Args:
         name: One of `BUNDLED_VOICES`.
+        recording: Number of the recording, 0 or more. Each has other words, and about half of
+            them another microphone, and likewise another room.
 
     Returns:
         float32 (96000,), 16 kHz, -1 to 1.
 
     Raises:
-        ValueError: There is no such voice; the message names those there are.
+        ValueError: There is no such voice; the message names those there are. Or the number of
+            the recording is negative.
     """
     from helpers.archipelago import voices
 
     if name not in BUNDLED_VOICES:
         raise ValueError(f"There is no voice {name!r}. Choose one of: {', '.join(BUNDLED_VOICES)}.")
-    return voices.speak(islander(BUNDLED_VOICES[name]), 0)
+    if recording < 0:
+        raise ValueError(f"recording={recording!r} is not valid: take 0 or more.")
+    return voices.speak(islander(BUNDLED_VOICES[name]), recording)
 
 
 def bundled_face(name: str) -> np.ndarray:

@@ -185,6 +185,14 @@ def test_bundled_voices_are_those_of_test_islanders_and_fit_their_names():
         demo.bundled_voice("robot")
 
 
+def test_a_bundled_voice_has_several_recordings():
+    first, second = (demo.bundled_voice("young man", number) for number in (0, 1))
+    assert np.array_equal(first, demo.bundled_voice("young man"))
+    assert first.shape == second.shape and not np.allclose(first, second, atol=0.01)
+    with pytest.raises(ValueError, match="recording=-1"):
+        demo.bundled_voice("young man", -1)
+
+
 def test_outside_colab_uploading_and_recording_say_what_to_do(monkeypatch):
     monkeypatch.setattr(session, "in_colab", lambda: False)
     for ask in (demo.upload, demo.record):
