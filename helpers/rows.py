@@ -99,7 +99,7 @@ def validate(
         lines: The line that each row comes from; None counts from 2, below the column names.
 
     Returns:
-        The rows with numbers as numbers.
+        The rows with numbers as numbers. Nobody is in two splits, not even under two names.
 
     Raises:
         ManifestError: Names line, column and cause of the first few problems.
@@ -109,6 +109,7 @@ def validate(
     checked: list[Row] = []
     seen: dict[str, int] = {}
     splits: dict[str, tuple[str, int]] = {}
+    used: dict[tuple[str, str], list[tuple[Row, int]]] = {}
     for line, raw in zip(lines, rows, strict=True):
         values = dataclasses.asdict(raw) if isinstance(raw, Row) else dict(raw)
         found = list(_problems(values))
@@ -119,9 +120,11 @@ def validate(
         if first != split:
             where = f"speaker {speaker!r} is in {first!r} in line {first_line}"
             found.append(("split", f"{where}, here in {split!r}; a speaker has one split"))
-        problems += [f"{name}, line {line}, column {column}: {text}." for column, text in found]
         if not found:
-            checked.append(_row(values))
+            row = _row(values)
+            checked.append(row)
+            found += _leaks(row, line, used)
+        problems += [f"{name}, line {line}, column {column}: {text}." for column, text in found]
     if not rows:
         problems.append(f"{name}, line 2: there are no rows.")
     if problems:
@@ -153,6 +156,29 @@ def _problems(values: Mapping[str, object]) -> Iterator[tuple[str, str]]:
             yield column, f"{values[column]!r} is not a number from 0 to {most}"
     if (_number(values["face_x"]) is None) != (_number(values["face_y"]) is None):
         yield "face_y", "give face_x and face_y both or neither"
+
+
+def _leaks(
+    row: Row, line: int, used: dict[tuple[str, str], list[tuple[Row, int]]]
+) -> Iterator[tuple[str, str]]:
+    """Yields where one person would be in two splits under two names; adds the row to `used`.
+
+    All clips of an islander are one person; elsewhere it is whoever is in the same piece of the
+    same source.
+    """
+    islander = row.source == "archipelago"
+    person = (row.source, str(int(row.locator.split("/")[0])) if islander else row.locator)
+    end = math.inf if row.end_s is None else row.end_s
+    earlier = used.setdefault(person, [])
+    for other, other_line in earlier:
+        other_end = math.inf if other.end_s is None else other.end_s
+        together = islander or (row.start_s < other_end and other.start_s < end)
+        if together and row.split != other.split:
+            what = f"islander {person[1]}" if islander else "this piece of the source"
+            where = f"in {other.split!r} as speaker {other.speaker_id!r} in line {other_line}"
+            yield "split", f"{what} is {where}, here in {row.split!r}; a person has one split"
+            break
+    earlier.append((row, line))
 
 
 def _bad_identifier(text: str) -> str:

@@ -166,6 +166,42 @@ def test_test_islanders_are_for_testing_only(locator, split):
         manifests.validate([row], "given")
 
 
+@pytest.mark.parametrize("locator", ["12/1", "012/0/no_face"])
+def test_an_islander_has_one_split_under_any_name(locator):
+    one = {**GOOD, "source": "archipelago", "locator": "12/0"}
+    other = {**one, "clip_id": "ben-1", "speaker_id": "ben", "locator": locator}
+    assert len(manifests.validate([one, other], "given")) == 2
+    with pytest.raises(ManifestError) as caught:
+        manifests.validate([one, {**other, "split": "validation"}], "given")
+    assert str(caught.value) == (
+        "given, line 3, column split: islander 12 is in 'train' as speaker 'anna' in line 2, "
+        "here in 'validation'; a person has one split."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "good"),
+    [
+        ({}, False),
+        ({"start_s": "7", "end_s": "12"}, False),
+        ({"start_s": "", "end_s": ""}, False),
+        ({"start_s": "", "end_s": "", "locator": "ben.mp4"}, True),
+        ({"source": "https", "locator": "https://example.org/anna.mp4"}, True),
+        ({"start_s": "7.5", "end_s": "12"}, True),
+        ({"start_s": "0", "end_s": "1.5"}, True),
+        ({"start_s": "8", "end_s": ""}, True),
+        ({"split": "train"}, True),
+    ],
+)
+def test_one_piece_of_a_source_has_one_split_under_any_name(write, changes, good):
+    path = write({"speaker_id": "ben", "split": "test", **changes})
+    if good:
+        assert len(manifests.read_csv(path).rows) == 2
+    else:
+        with pytest.raises(ManifestError, match=r"line 3, column split: .*'anna' in line 2"):
+            manifests.read_csv(path)
+
+
 def test_lines_are_counted_as_an_editor_counts_them(tmp_path, write):
     path = write({}, {"split": "tset"})
     path.write_text(path.read_text().replace("anna.mp4", '"an\nna.mp4"', 1))
