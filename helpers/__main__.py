@@ -107,6 +107,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace, command: _Parser) -> int:
     values = {name: getattr(options, name) for name in _FIELDS}
     values = {name: value for name, value in values.items() if value is not None}
+    for name, corpus in (("videos", "my_videos"), ("manifest", "manifest")):
+        if values.get(name) and values.get("corpus", corpus) != corpus:
+            command.error(f"--{name} belongs to --corpus {corpus}, not to {values['corpus']}")
+    if values.get("videos") and values.get("manifest"):
+        command.error("--videos and --manifest are two corpora; take one of them")
     if "videos" in values or "manifest" in values:
         values.setdefault("corpus", "my_videos" if "videos" in values else "manifest")
     for name in ("videos", "manifest", "workspace"):
