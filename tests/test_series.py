@@ -11,14 +11,12 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from helpers import runs
+from helpers import manifests, runs
+from helpers.archipelago import clips
+from helpers.settings import Settings
+from helpers.tables import Workspace
 
 HOME = Path(__file__).resolve().parents[1]
-PRETRAINED = HOME / "helpers" / "pretrained"
-
-needs_weights = pytest.mark.skipif(
-    not (PRETRAINED / "face_decoder.keras").is_file(), reason="the released weights are not there"
-)
 
 
 @pytest.fixture
@@ -61,7 +59,6 @@ def test_on_colab_a_notebook_fetches_the_series_and_runs(colab: Path, tmp_path: 
     assert shards, "The table should have a copy on Drive."
 
 
-@needs_weights
 @pytest.mark.slow
 def test_on_colab_all_seven_run_one_after_the_other(colab: Path, tmp_path: Path) -> None:
     """Local files vanish between two sessions; what the next notebook needs comes from Drive."""
@@ -73,7 +70,6 @@ def test_on_colab_all_seven_run_one_after_the_other(colab: Path, tmp_path: Path)
         assert report.peak_rss_mb < 3000
 
 
-@needs_weights
 @pytest.mark.slow
 def test_real_videos_become_a_page_with_faces(real_media: Path, tmp_path: Path) -> None:
     values = {
@@ -95,15 +91,41 @@ def test_real_videos_become_a_page_with_faces(real_media: Path, tmp_path: Path) 
     assert reports[0].metrics["clips_made"] == 0
 
 
-@needs_weights
+BROKEN = {
+    "empty": "The file is empty.",
+    "no_sound": "The file has no sound.",
+    "text": "The file is damaged, or is not audio or video.",
+    "truncated": "The file is cut short: 3.1 of 6.5 s can be read.",
+}
+"""What is wrong with files that cannot be used at all."""
+
+
 @pytest.mark.slow
 def test_a_folder_of_broken_files_gives_reasons_and_no_crash(tmp_path: Path) -> None:
     videos = tmp_path / "videos"
     videos.mkdir()
+    (videos / "good.mp4").write_bytes(clips.render("3/0"))
+    for fault in ("no_sound", "no_face", "silent", "truncated"):
+        (videos / f"{fault}.mp4").write_bytes(clips.render(f"3/0/{fault}"))
     (videos / "empty.mp4").touch()
     (videos / "text.mp4").write_text("This is not a video.")
     values = {"corpus": "my_videos", "videos": str(videos), "workspace": str(tmp_path / "work")}
     _, reports = runs.run(values, folder=tmp_path / "runs")
     failed = [(r.name, r.cell, r.error) for r in reports if r.status != "ok"]
     assert not failed
-    assert reports[0].metrics["ok"] == 0
+    assert [report.name for report in reports] == list(runs.NOTEBOOKS)
+    assert reports[0].metrics["ok"] == 3
+
+    settings = Settings.make(**values)
+    workspace = Workspace(tmp_path / "work", settings).use(manifests.load(settings))
+    broken = {name: ("rejected", reason) for name, reason in BROKEN.items()}
+    fine = dict.fromkeys(("good", "no_face", "silent"), ("ok", ""))
+    no_face = ("rejected", "No face was found in 2 frames.")
+    silent = ("rejected", "The sound track is silent.")
+    for table, expected in (
+        ("clips", broken | fine),
+        ("faces", broken | fine | {"no_face": no_face}),
+        ("speech", broken | fine | {"silent": silent}),
+    ):
+        rows = workspace.require(table).rows(["clip_id", "status", "reason"])
+        assert {row["clip_id"]: (row["status"], row["reason"]) for row in rows} == expected
