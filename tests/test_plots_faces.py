@@ -29,7 +29,7 @@ def test_figures_are_drawn():
         **{"clip_id": "a-very-long-name-of-a-clip", "status": "ok", "time_s": 1.0},
         **{"crop": to_jpeg(PICTURE), "aligned": to_jpeg(PICTURE), "frontality": 0.9},
     }
-    rejected = {"clip_id": "b", "status": "rejected", "reason": "no face found in 2 frames"}
+    rejected = {"clip_id": "b", "status": "rejected", "reason": "No face was found in 2 frames."}
     figures = [
         faces.detections([PICTURE] * 3, [[box, other], [other], []], [box, None, None]),
         faces.crops([row, rejected] * 5, title="Crops"),
