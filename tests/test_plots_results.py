@@ -45,10 +45,19 @@ def test_retrieval_shows_chance_for_every_k_and_says_how_large_the_gallery_is():
 
 def test_matched_draws_a_chance_line_in_each_gallery():
     report = _report(40)
-    figure = results.matched(report)
+    figure = results.matched(report, k=10)
     for axes, gallery in zip(figure.axes, m.GALLERIES, strict=True):
         chance = 100 * report["retrieval"][gallery]["chance"]["10"]
         assert any(np.allclose(line.get_xdata(), chance) for line in axes.lines)
+
+
+def test_matched_asks_for_no_more_faces_than_guessing_would_find_anyway():
+    large, small = _report(400), _report(40)
+    assert "R@1 (%)" in _texts(results.matched(small))
+    for report in (large, small):
+        smallest = report["retrieval"]["sex_and_age_matched"]["chance"]
+        k = _texts(results.matched(report)).split("R@")[1].split()[0]
+        assert k == "1" or smallest[k] <= 0.2
 
 
 def test_apparent_shows_counts_and_the_constant_guess():

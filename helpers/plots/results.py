@@ -74,19 +74,21 @@ def retrieval(report: Mapping, gallery: str = "unmatched", title: str = "") -> F
     return drawn
 
 
-def matched(report: Mapping, k: int = 10, title: str = "") -> Figure:
+def matched(report: Mapping, k: int | None = None, title: str = "") -> Figure:
     """Draws R@K for each gallery: encoder and yardsticks with intervals, and the chance line.
 
     Args:
         report: What `evaluation.evaluate_released` or `evaluate_tables` returned.
-        k: Which R@K.
+        k: Which R@K; None takes the largest that guessing seldom reaches in any of the galleries.
         title: Heading; empty says what is drawn.
     """
     systems = {"network": report.get("retrieval", {}), **report.get("oracles", {})}
     galleries = [name for name in _GALLERIES if name in systems["network"]]
     if not galleries:
         return style.empty("Too few people to measure retrieval.")
-    title = title or f"Is the right face among the first {k}?"
+    k = k or _telling_k([systems["network"][name]["chance"] for name in galleries])
+    first = f"among the first {k}" if k > 1 else "the first one"
+    title = title or f"Is the right face {first}?"
     size = (4.6 * len(galleries) + 2, 4.6)
     drawn, axes = style.figure(1, len(galleries), size, title, sharey=True)
     names = [name for name in systems if systems[name]]
@@ -115,6 +117,12 @@ def matched(report: Mapping, k: int = 10, title: str = "") -> Figure:
     axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
     style.caption(drawn, _gallery_text(report, systems["network"][galleries[0]]))
     return drawn
+
+
+def _telling_k(chances: Sequence[Mapping[str, float]]) -> int:
+    """Returns the largest K of R@K whose chance is a fifth at most in every gallery, or else 1."""
+    telling = [int(k) for k in chances[0] if all(chance[k] <= 0.2 for chance in chances)]
+    return max(telling, default=1)
 
 
 def apparent(report: Mapping, title: str = "How the generated faces look") -> Figure:
