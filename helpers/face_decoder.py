@@ -282,8 +282,11 @@ def refine_with_gan(
     keras.utils.set_random_seed(seed)
     batches = FaceBatches(faces, batch_size, seed=seed + 1)
     critic = discriminator(faces.features.shape[1], faces.centre(), seed=seed)
-    trainer = GanTrainer(decoder, critic, reconstruction_loss)
     steps = epochs * len(batches)
+    # The moving average covers about the last tenth of a short training, and never more than a
+    # hundred steps.
+    memory = 1 - min(0.2, max(0.01, 10 / steps))
+    trainer = GanTrainer(decoder, critic, reconstruction_loss, memory=memory)
     trainer.compile(training.optimizer(learning_rate, steps, beta_1=0.5))
     measures = []
     if validation is not None and len(validation):
