@@ -10,10 +10,12 @@ import atexit
 import collections
 import concurrent.futures
 import contextlib
+import copy
+import importlib
 import multiprocessing
 import os
-import pickle
 import signal
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -75,16 +77,17 @@ def parallel_map(
     items = list(items)
     processes = worker_count() if processes is None else processes
     inside = multiprocessing.parent_process() is not None
-    if inside or min(processes, len(items)) <= 1 or not _travels(function):
+    address = _address(function)
+    if inside or min(processes, len(items)) <= 1 or address is None:
         yield from map(function, items)
         return
-    pool, sent = _started(processes), pickle.dumps(function)
+    pool = _started(processes)
     pending: collections.deque = collections.deque()
     waiting = iter(items)
     try:
         for number in range(1, len(items) + 1):  # noqa: B007 (for the message)
             for item in waiting:
-                pending.append(pool.submit(_apply, sent, item))
+                pending.append(pool.submit(_apply, address, item))
                 if len(pending) >= 2 * processes:
                     break
             done, value = pending.popleft().result()
@@ -128,7 +131,6 @@ def own_peak_mb(process_id: int | str = "self") -> float:
     if process_id != "self":
         return 0.0
     import resource
-    import sys
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 2**20 if sys.platform == "darwin" else peak / 1024
@@ -169,21 +171,25 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _apply(function: bytes, item: object) -> tuple[bool, object]:
+def _apply(address: tuple[str, str], item: object) -> tuple[bool, object]:
     try:
-        return True, pickle.loads(function)(item)
+        module, name = address
+        return True, getattr(importlib.import_module(module), name)(item)
     except Exception as error:
-        # An exception that cannot travel would break the pool and hide its own message.
+        # An exception that cannot travel would break the pool and hide its own message. What can be
+        # copied can travel.
         error.add_note("In a worker process:\n" + traceback.format_exc())
         try:
-            pickle.loads(pickle.dumps(error))
+            copy.deepcopy(error)
         except Exception:
             error = RuntimeError(f"{type(error).__name__}: {error}")
         return False, error
 
 
-def _travels(function: Callable) -> bool:
-    try:
-        return b"__main__" not in pickle.dumps(function)
-    except (pickle.PicklingError, AttributeError, TypeError):
-        return False
+def _address(function: Callable) -> tuple[str, str] | None:
+    """Returns module and name under which another process finds a function, or None."""
+    module, name = getattr(function, "__module__", None), getattr(function, "__name__", "")
+    if module in (None, "__main__"):
+        return None
+    found = getattr(sys.modules.get(module), name, None)
+    return (module, name) if found is function else None
