@@ -13,9 +13,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from helpers.settings import ALIGNED_SIZE
-
-FEATURE_DEVIATION = 0.04
+from helpers.settings import ALIGNED_SIZE, FEATURE_DEVIATION
 
 
 def depth_to_space(maps):

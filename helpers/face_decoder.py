@@ -17,7 +17,7 @@ from keras import layers, ops
 from helpers import training
 from helpers.adversarial import GanTrainer, depth_to_space, discriminator
 from helpers.pairs import FaceBatches, Faces, faces_of
-from helpers.settings import ALIGNED_SIZE, FEATURE_SIZES
+from helpers.settings import ALIGNED_SIZE, FEATURE_DEVIATION, FEATURE_SIZES
 
 __all__ = [
     "Faces",
@@ -35,8 +35,6 @@ __all__ = [
 
 MINIMUM_FACES = 128
 """With fewer faces than this, training learns the faces by heart and nothing else."""
-FEATURE_DEVIATION = 0.04
-"""Typical deviation of one number of a dlib feature from its mean."""
 RELEASED = Path(__file__).parent / "pretrained" / "face_decoder.keras"
 
 

@@ -82,7 +82,36 @@ def enough_to_train(pairs: Pairs) -> str | None:
     )
 
 
-class Batches(keras.utils.PyDataset):
+class Shuffled(keras.utils.PyDataset):
+    """Batches in an order set by seed and epoch: what the data of both trainings have in common.
+
+    Args:
+        count: Examples there are.
+        batch_size: Examples in a batch; what is left over at the end waits for the next epoch.
+        seed: Seed of order and variation.
+    """
+
+    def __init__(self, count: int, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self.count, self.batch_size, self.seed = count, min(batch_size, count), seed
+        self.begin(0)
+
+    def begin(self, epoch: int) -> None:
+        """Sets the order for an epoch, so that a resumed training sees the same batches."""
+        self.epoch = epoch
+        self.order = np.random.default_rng([self.seed, epoch]).permutation(self.count)
+
+    def __len__(self) -> int:
+        """Returns the number of batches."""
+        return self.count // self.batch_size
+
+    def chosen(self, index: int) -> tuple[np.ndarray, np.random.Generator]:
+        """Returns which examples are in a batch, and a generator for what varies in it."""
+        examples = self.order[index * self.batch_size : (index + 1) * self.batch_size]
+        return examples, np.random.default_rng([self.seed, self.epoch, index])
+
+
+class Batches(Shuffled):
     """Batches of random stretches of the waveforms, in an order set by seed and epoch.
 
     Args:
@@ -93,25 +122,14 @@ class Batches(keras.utils.PyDataset):
     """
 
     def __init__(self, pairs: Pairs, batch_size: int, seconds: float, seed: int) -> None:
-        super().__init__()
-        self.pairs, self.batch_size, self.seed = pairs, min(batch_size, len(pairs)), seed
+        super().__init__(len(pairs), batch_size, seed)
+        self.pairs = pairs
         self.samples = round(seconds * SAMPLE_RATE)
         self.speakers = np.unique(pairs.speakers, return_inverse=True)[1].astype("int32")
-        self.begin(0)
-
-    def begin(self, epoch: int) -> None:
-        """Sets the order for an epoch, so that a resumed training sees the same batches."""
-        self.epoch = epoch
-        self.order = np.random.default_rng([self.seed, epoch]).permutation(len(self.pairs))
-
-    def __len__(self) -> int:
-        """Returns the number of batches."""
-        return len(self.pairs) // self.batch_size
 
     def __getitem__(self, index: int):
         """Returns waveforms (batch, samples) and a dict of `feature` and `speaker`."""
-        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        random = np.random.default_rng([self.seed, self.epoch, index])
+        chosen, random = self.chosen(index)
         waveforms = np.empty((len(chosen), self.samples), "float32")
         for row, pair in enumerate(chosen):
             waveform = np.roll(self.pairs.waveforms[pair], -random.integers(SPEECH_SAMPLES))
@@ -181,7 +199,7 @@ def faces_of(session, split: str, frames_per_clip: int = 2) -> Faces:
     return Faces(images, np.array(features, "float32").reshape(-1, size), speakers, clips)
 
 
-class FaceBatches(keras.utils.PyDataset):
+class FaceBatches(Shuffled):
     """Batches of a feature and its face, in an order set by seed and epoch.
 
     Half of the faces are mirrored, and the features get a little noise: both leave the person the
@@ -195,24 +213,12 @@ class FaceBatches(keras.utils.PyDataset):
     """
 
     def __init__(self, faces: Faces, batch_size: int, noise: float = 0.01, seed: int = 0) -> None:
-        super().__init__()
-        self.faces, self.batch_size = faces, min(batch_size, len(faces))
-        self.noise, self.seed = noise, seed
-        self.begin(0)
-
-    def begin(self, epoch: int) -> None:
-        """Sets the order for an epoch, so that a resumed training sees the same batches."""
-        self.epoch = epoch
-        self.order = np.random.default_rng([self.seed, epoch]).permutation(len(self.faces))
-
-    def __len__(self) -> int:
-        """Returns the number of batches."""
-        return len(self.faces) // self.batch_size
+        super().__init__(len(faces), batch_size, seed)
+        self.faces, self.noise = faces, noise
 
     def __getitem__(self, index: int):
         """Returns features (batch, n) and faces (batch, 128, 128, 3), 0 to 1."""
-        chosen = self.order[index * self.batch_size : (index + 1) * self.batch_size]
-        random = np.random.default_rng([self.seed, self.epoch, index])
+        chosen, random = self.chosen(index)
         features = self.faces.features[chosen]
         features = features + self.noise * random.standard_normal(features.shape, "float32")
         images = self.faces.images[np.sort(chosen)][np.argsort(np.argsort(chosen))]

@@ -37,6 +37,8 @@ CLIP_RATE = 25
 """Frames per second of a clip."""
 FEATURE_SIZES = {"dlib": 128}
 """Length of the face feature of each recognition network."""
+FEATURE_DEVIATION = 0.04
+"""Typical deviation of one number of a dlib feature from its mean."""
 SHARD_CLIPS = 64
 """Clips in one shard of a table."""
 FIRST_TEST_ISLANDER = 1_000_000

@@ -16,7 +16,7 @@ from keras import layers, ops
 from helpers import media, retrieval, training
 from helpers.augmentation import DistortSpectrum, MaskSpectrum
 from helpers.pairs import MINIMUM_PAIRS, Batches, Pairs, enough_to_train, pairs_of
-from helpers.settings import FEATURE_SIZES
+from helpers.settings import FEATURE_DEVIATION, FEATURE_SIZES
 from helpers.spectrogram import LogMel, RemoveChannel
 from helpers.voice_losses import (
     LossWeights,
@@ -45,8 +45,6 @@ __all__ = [
     "train",
 ]
 
-FEATURE_DEVIATION = 0.04
-"""Typical deviation of one number of a dlib feature from its mean."""
 TRAINING_SECONDS = 4.0
 """Training hears stretches of this length: cheaper, and never the same stretch twice."""
 RELEASED = Path(__file__).parent / "pretrained" / "voice_encoder.keras"

@@ -11,6 +11,7 @@ import nbformat
 import pytest
 
 from helpers import __main__ as command
+from helpers import demo, evaluation
 
 HOME = Path(__file__).resolve().parents[1]
 
@@ -116,7 +117,6 @@ def test_a_failed_notebook_gives_exit_code_1(
 def test_reconstruct_fails_only_when_every_file_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, good: int, code: int
 ) -> None:
-    demo = pytest.importorskip("helpers.demo")
     rows = [{"file": "a.wav", "status": "failed", "reason": "The file is missing."}]
     rows += [{"file": "b.wav", "status": "ok", "reason": ""}] * good
     monkeypatch.setattr(demo, "reconstruct_files", lambda files, out: rows)
@@ -126,7 +126,6 @@ def test_reconstruct_fails_only_when_every_file_failed(
 def test_evaluate_prints_json(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    evaluation = pytest.importorskip("helpers.evaluation")
     monkeypatch.setattr(
         evaluation, "evaluate_released", lambda gallery, first: {"gallery": gallery, "first": first}
     )

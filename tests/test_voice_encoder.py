@@ -247,8 +247,6 @@ def test_a_killed_training_ends_like_an_unbroken_one(few, tmp_path):
 
 
 def test_released_encoder_hears_a_voice():
-    if not voice_encoder.RELEASED.is_file():
-        pytest.skip("The released weights are not there.")
     encoder = voice_encoder.released()
     assert encoder.output_shape == (None, 128)
     assert voice_encoder.RELEASED.stat().st_size < 13e6
