@@ -1,6 +1,6 @@
 """Who lives on the Archipelago: the latents of an islander, from nothing but a number.
 
-Six latents are shared by voice and face; the others show in one of them only. What an encoder can
+Five latents are shared by voice and face; the others show in one of them only. What an encoder can
 learn is what is shared; how the rest varies keeps it from learning more than that.
 """
 
