@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from helpers import session
 from helpers.settings import FIRST_TEST_ISLANDER, Settings
 
 _FIELDS = (
@@ -94,8 +94,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: With code 2 for a wrong option or setting, after one sentence about it.
     """
-    # TensorFlow reads it when it is imported, which no command does before this line.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     parser, commands = _parser()
     options, unknown = parser.parse_known_args(arguments)
     command = commands[options.command]
@@ -155,6 +153,7 @@ def _chosen(text: str, names: Sequence[str], command: _Parser) -> list[str]:
 
 def _reconstruct(options: argparse.Namespace, command: _Parser) -> int:
     _make_folder(options.out, command)
+    session.load_tensorflow()
     from helpers import demo
 
     rows = demo.reconstruct_files(options.audio, options.out)
@@ -170,6 +169,7 @@ def _evaluate(options: argparse.Namespace, command: _Parser) -> int:
         command.error(f"--gallery {options.gallery} is too small: take 2 or more")
     if options.first_islander < 0:
         command.error("--first-islander takes 0 or more")
+    session.load_tensorflow()
     from helpers import evaluation
 
     result = evaluation.evaluate_released(options.gallery, options.first_islander)
@@ -194,14 +194,14 @@ def _archipelago(options: argparse.Namespace, command: _Parser) -> int:
 
 
 def _pretrain(options: argparse.Namespace, command: _Parser) -> int:
+    session.load_tensorflow()
     from helpers import evaluation
     from helpers.pretrained import recipe
-    from helpers.session import default_workspace
     from helpers.tables import Workspace
 
     try:
         settings = Settings.make(seed=options.seed)
-        workspace = Workspace(default_workspace(options.workspace), settings)
+        workspace = Workspace(session.default_workspace(options.workspace), settings)
         recipe.pretrain(
             workspace,
             options.islanders,

@@ -132,7 +132,7 @@ def start(settings: Settings, notebook: str) -> Session:
     # Without ipywidgets the bars of tqdm are text, which is what the pages of a run need.
     warnings.filterwarnings("ignore", message="IProgress not found")
     if notebook not in _WITHOUT_TENSORFLOW:
-        _load_tensorflow()
+        load_tensorflow()
     from helpers import manifests, tables
 
     colab = in_colab()
@@ -161,7 +161,7 @@ def start(settings: Settings, notebook: str) -> Session:
     return session
 
 
-def _load_tensorflow() -> None:
+def load_tensorflow() -> None:
     """Imports Keras and TensorFlow with their log lines kept off the page.
 
     They are written past Python and before TensorFlow looks at its own log level.
