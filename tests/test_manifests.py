@@ -432,4 +432,4 @@ def test_each_corpus_has_a_recipe_and_a_data_card(corpus):
 
 def test_every_column_is_described():
     for name in rows.COLUMNS:
-        assert f"        {name}: " in Row.__doc__
+        assert f"    {name}: " in Row.__doc__

@@ -76,7 +76,7 @@ def test_the_spectrogram_has_the_size_of_the_paper():
 
 def test_every_setting_is_described():
     for field in dataclasses.fields(Settings):
-        assert f"        {field.name}: " in Settings.__doc__
+        assert f"    {field.name}: " in Settings.__doc__
 
 
 @pytest.mark.parametrize(
