@@ -35,7 +35,7 @@ CLIP_LINES = 360
 """Clips are shrunk to this height in pixels."""
 CLIP_RATE = 25
 """Frames per second of a clip."""
-FEATURE_SIZES = {"dlib": 128}
+FEATURE_SIZES = {"dlib": 128, "vggface": 4096}
 """Length of the face feature of each recognition network."""
 FEATURE_DEVIATION = 0.04
 """Typical deviation of one number of a dlib feature from its mean."""
@@ -48,7 +48,8 @@ _CHOICES = {
     "corpus": ("archipelago", "my_videos", "manifest"),
     "mode": ("quick", "full"),
     "features": tuple(FEATURE_SIZES),
-    "network": ("compact",),
+    "network": ("compact", "paper"),
+    "precision": ("auto", "float32", "mixed"),
     "weights": ("released", "trained"),
 }
 
@@ -74,13 +75,16 @@ class Settings:
         rows: At most this many rows of the manifest; 0 takes what the mode says.
         frames_per_clip: Frames looked at in each clip.
         features: Recognition network that turns a face into a feature.
-        network: Voice encoder to build.
+        network: Voice encoder to build: `compact`, or the one of the `paper`, which wants a GPU.
         weights: What 06 and 07 use: `released`, or those `trained` by 04 and 05.
         encoder_epochs: Passes over the training clips in 04.
         decoder_epochs: Passes over the training faces in 05, before the GAN.
         gan_epochs: Passes over the training faces in 05, with the GAN.
         batch_size: Clips or faces per training step.
         contrastive: Weight of the contrastive term of the encoder's loss; 0 switches it off.
+        precision: Numbers to train with: `float32`, `mixed` (16 bits where that is safe), or `auto`,
+            which is `mixed` on a GPU.
+        gpus: GPUs that train together; 0 takes all that are there.
         use_drive: On Colab, keep tables and checkpoints on Google Drive as well.
         workspace: Local folder of tables and checkpoints; empty means the default.
     """
@@ -100,6 +104,8 @@ class Settings:
     gan_epochs: int = 4
     batch_size: int = 32
     contrastive: float = 1.0
+    precision: str = "auto"
+    gpus: int = 0
     use_drive: bool = False
     workspace: str = ""
 
