@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from helpers import demo, face_features, media, oracles
+from helpers import demo, face_features, media
 from helpers.archipelago.islanders import islander
-from helpers.measures import LEAST_PEOPLE, Measured, assess, format_report
-from helpers.retrieval import Retrieval, retrieval
+from helpers.measuring import oracles
+from helpers.measuring.measures import LEAST_PEOPLE, Measured, assess, format_report
+from helpers.measuring.retrieval import Retrieval, retrieval
 from helpers.settings import FEATURE_SIZES, FIRST_TEST_ISLANDER
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from helpers.retrieval import chance
+from helpers.measuring.retrieval import chance
 
 
 @dataclasses.dataclass(frozen=True)

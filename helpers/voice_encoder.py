@@ -13,8 +13,9 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from helpers import media, retrieval, training
+from helpers import media, training
 from helpers.augmentation import DistortSpectrum, MaskSpectrum
+from helpers.measuring import retrieval
 from helpers.pairs import MINIMUM_PAIRS, Batches, Pairs, enough_to_train, pairs_of
 from helpers.settings import FEATURE_DEVIATION, FEATURE_SIZES
 from helpers.spectrogram import LogMel, RemoveChannel

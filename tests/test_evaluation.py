@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from helpers import demo, evaluation, face_crop, face_features, media, oracles
-from helpers import measures as m
+from helpers import demo, evaluation, face_crop, face_features, media
 from helpers.archipelago.islanders import islander
+from helpers.measuring import measures as m
+from helpers.measuring import oracles
 
 SIZE = 128
 

@@ -5,8 +5,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from helpers import evaluation
-from helpers import measures as m
 from helpers.face_features import AttributeReader
+from helpers.measuring import measures as m
 from helpers.plots import results
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers import retrieval as r
+from helpers.measuring import retrieval as r
 
 
 def _features(count, size=16, seed=0):

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from helpers import retrieval as ranking
 from helpers.face_features import AttributeReader
+from helpers.measuring import retrieval as ranking
 
 LEAST_PEOPLE = {"similarity": 2, "retrieval": 5, "attributes": 5}
 """People that a measure needs at least. Below some 50 the intervals are wide."""
