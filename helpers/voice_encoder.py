@@ -1,4 +1,4 @@
-"""From a voice to the feature of a face: network, losses and training.
+"""From a voice to the feature of a face: training, predicting and loading.
 
 Only the voice's network learns. What it should predict, the feature of the speaker's face, comes
 from a face recognition network that stays as it is (Speech2Face, section 3).
@@ -11,14 +11,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import ops
 
 from helpers import media, training
-from helpers.augmentation import DistortSpectrum, MaskSpectrum
 from helpers.measuring import retrieval
 from helpers.pairs import MINIMUM_PAIRS, Batches, Pairs, enough_to_train, pairs_of
-from helpers.settings import FEATURE_DEVIATION, FEATURE_SIZES
-from helpers.spectrogram import LogMel, RemoveChannel
 from helpers.voice_losses import (
     LossWeights,
     contrastive_loss,
@@ -26,11 +23,22 @@ from helpers.voice_losses import (
     distance_loss,
     normalise,
 )
+from helpers.voice_networks import (
+    AddCentre,
+    AttentivePooling,
+    build,
+    centre_of,
+    compact,
+    paper,
+)
 
 __all__ = [
     "MINIMUM_PAIRS",
+    "AddCentre",
+    "AttentivePooling",
     "LossWeights",
     "Pairs",
+    "build",
     "calibrate",
     "centre_of",
     "compact",
@@ -41,6 +49,7 @@ __all__ = [
     "load",
     "normalise",
     "pairs_of",
+    "paper",
     "predict",
     "released",
     "train",
@@ -49,130 +58,6 @@ __all__ = [
 TRAINING_SECONDS = 4.0
 """Training hears stretches of this length: cheaper, and never the same stretch twice."""
 RELEASED = Path(__file__).parent / "pretrained" / "voice_encoder.keras"
-
-
-# --- the network ---------------------------------------------------------------------------------
-
-
-def compact(
-    feature_size: int = FEATURE_SIZES["dlib"],
-    centre: np.ndarray | None = None,
-    width: float = 1.0,
-    seed: int = 0,
-) -> keras.Model:
-    """Makes the compact voice encoder: waveform (batch, samples) -> feature (batch, feature_size).
-
-    A log-mel spectrogram without the microphone goes through three two-dimensional convolutions,
-    which see harmonics and formants wherever they lie, and four one-dimensional ones, which see
-    how they move. Attention chooses the moments that count; their mean and spread become the
-    feature's deviation from the mean face.
-
-    Args:
-        feature_size: Length of the face feature.
-        centre: Mean feature of the training speakers, (feature_size,); zeros if not given.
-        width: Factor on the number of channels; 1 gives 2 million parameters.
-        seed: Seed of the initial weights and of the augmentation.
-    """
-    keras.utils.set_random_seed(seed)
-    channels = [max(8, round(width * n)) for n in (32, 64, 96, 320, 512)]
-    waveform = keras.Input((None,), name="waveform")
-    x = LogMel(remove_channel=False, name="log_mel")(waveform)
-    x = DistortSpectrum(seed=seed, name="distort")(x)
-    x = RemoveChannel(name="remove_channel")(x)
-    x = MaskSpectrum(seed=seed, name="mask")(x)
-    x = layers.Reshape((-1, x.shape[-1], 1), name="one_channel")(x)
-    for index, strides in enumerate(((1, 2), (2, 2), (1, 2))):
-        size = 5 if index == 0 else 3
-        x = layers.Conv2D(channels[index], size, strides, padding="same", use_bias=False)(x)
-        x = _normalised(x)
-    x = layers.Reshape((-1, x.shape[2] * x.shape[3]), name="bands_to_channels")(x)
-    x = _normalised(layers.Conv1D(channels[3], 1, use_bias=False)(x))
-    for dilation in (1, 2, 3):
-        y = layers.Conv1D(channels[3], 3, padding="same", dilation_rate=dilation, use_bias=False)(x)
-        x = layers.Add()([x, _normalised(y)])
-    x = _normalised(layers.Conv1D(channels[4], 1, use_bias=False)(x))
-    x = AttentivePooling(name="pooling")(x)
-    x = layers.Dropout(0.1, seed=seed)(layers.BatchNormalization(momentum=0.9)(x))
-    x = layers.Dense(channels[3], activation="relu")(x)
-    x = layers.Dense(feature_size, dtype="float32", name="deviation")(x)
-    add_centre = AddCentre(FEATURE_DEVIATION, dtype="float32", name="centre")
-    encoder = keras.Model(waveform, add_centre(x), name="voice_encoder")
-    if centre is not None:
-        add_centre.centre.assign(np.asarray(centre, "float32"))
-    return encoder
-
-
-def _normalised(x):
-    return layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
-
-
-@keras.saving.register_keras_serializable(package="speech2face")
-class AttentivePooling(layers.Layer):
-    """Mean and spread over time, weighted by attention: (batch, frames, n) -> (batch, 2 n).
-
-    After Okabe et al. 2018, "Attentive statistics pooling for deep speaker embedding".
-    """
-
-    def build(self, input_shape):
-        """Makes the two small layers that weigh the frames."""
-        self.look = layers.Dense(64, activation="tanh")
-        self.weigh = layers.Dense(input_shape[-1])
-        self.look.build(input_shape)
-        self.weigh.build((*input_shape[:-1], 64))
-
-    def call(self, x):
-        """Returns the weighted means followed by the weighted standard deviations."""
-        weights = ops.softmax(self.weigh(self.look(x)), axis=1)
-        mean = ops.sum(weights * x, axis=1)
-        variance = ops.sum(weights * ops.square(x), axis=1) - ops.square(mean)
-        return ops.concatenate([mean, ops.sqrt(ops.maximum(variance, 1e-4))], axis=-1)
-
-    def compute_output_shape(self, input_shape):
-        """Returns (batch, 2 n)."""
-        return (input_shape[0], 2 * input_shape[-1])
-
-
-@keras.saving.register_keras_serializable(package="speech2face")
-class AddCentre(layers.Layer):
-    """Turns a deviation into a feature: centre + scale * deviation, (batch, n) -> (batch, n).
-
-    Args:
-        scale: Typical deviation of one number of the feature, so that the layer before works
-            with numbers around 1.
-    """
-
-    def __init__(self, scale: float = 1.0, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.initial_scale = scale
-
-    def build(self, input_shape):
-        """Makes the weights `centre`, (n,), the mean feature, and `scale`; none is trained."""
-        self.centre = self.add_weight(
-            shape=(input_shape[-1],), initializer="zeros", trainable=False, name="centre"
-        )
-        self.scale = self.add_weight(
-            shape=(),
-            initializer=keras.initializers.Constant(self.initial_scale),
-            trainable=False,
-            name="scale",
-        )
-
-    def call(self, deviation):
-        """Returns the features."""
-        return self.scale * deviation + self.centre
-
-    def compute_output_shape(self, input_shape):
-        """Returns the shape of the input."""
-        return input_shape
-
-    def get_config(self):
-        """Returns what is needed to make the layer again."""
-        return {**super().get_config(), "scale": self.initial_scale}
-
-
-def centre_of(encoder: keras.Model) -> np.ndarray:
-    """Returns the mean feature that an encoder starts from, float32 of shape (feature_size,)."""
-    return np.asarray(ops.convert_to_numpy(encoder.get_layer("centre").centre))
 
 
 # --- the loss ------------------------------------------------------------------------------------
