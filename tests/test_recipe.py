@@ -22,11 +22,12 @@ def asked(monkeypatch) -> list[int]:
     """Quick islanders of two groups, and tiny networks; holds the numbers asked for."""
     numbers: list[int] = []
 
-    def rows(some):
+    def faces(some):
         numbers.extend(some)
-        return [row_of(number) for number in some]
+        return [face_of(number) for number in some]
 
-    monkeypatch.setattr(recipe, "islander_rows", rows)
+    monkeypatch.setattr(recipe, "face_rows", faces)
+    monkeypatch.setattr(recipe, "voice_rows", lambda some: [voice_of(number) for number in some])
     for room, network in (
         (voice_encoder, "compact"),
         (face_decoder, "generator"),
@@ -37,17 +38,26 @@ def asked(monkeypatch) -> list[int]:
     return numbers
 
 
-def row_of(number: int) -> dict:
+def face_of(number: int) -> dict:
     person, random = islander(number), np.random.default_rng(number)
     group = number % 2
     face = np.full((settings.ALIGNED_SIZE, settings.ALIGNED_SIZE, 3), 80 + 90 * group, np.uint8)
     features = random.normal(0.1 * group, 0.04, (2, settings.FEATURE_SIZES["dlib"]))
-    voices = random.integers(-9000, 9000, (recipe.UTTERANCES, settings.SPEECH_SAMPLES), np.int16)
     return {
         **{name: getattr(person, name) for name in ("number", "split", "sex", "age")},
         "clip_id": f"islander-{number}",
         "features": features.tolist(),
         "portrait": face_crop.to_jpeg(face),
+    }
+
+
+def voice_of(number: int) -> dict:
+    random = np.random.default_rng(number)
+    shape = (recipe.UTTERANCES, settings.SPEECH_SAMPLES)
+    voices = random.integers(-9000, 9000, shape, np.int16)
+    return {
+        "clip_id": f"islander-{number}",
+        "split": islander(number).split,
         "waveforms": [voice.tobytes() for voice in voices],
     }
 
@@ -77,7 +87,7 @@ def test_after_a_kill_only_the_unfinished_part_is_trained(asked, workspace, tmp_
     made = pretrain(workspace, folder)
     assert sorted(path.name for path in folder.iterdir()) == FILES
     assert sorted(asked) == list(range(ISLANDERS)), "each islander once, and no test islander"
-    assert not list((workspace.local / "islanders" / "unfinished").iterdir())
+    assert not list((workspace.local / "pretrain").iterdir())
 
     assert json.loads((folder / "recipe.json").read_text()) == made
     assert made["command"] == (
@@ -93,7 +103,7 @@ def test_after_a_kill_only_the_unfinished_part_is_trained(asked, workspace, tmp_
         person = islander(row["number"])
         assert (row["split"], row["sex"]) == (person.split, person.sex)
         assert row["age"] == pytest.approx(person.age)
-        mean = np.mean(row_of(row["number"])["features"], axis=0)
+        mean = np.mean(face_of(row["number"])["features"], axis=0)
         assert row["feature"] == pytest.approx(mean, abs=1e-3)
     assert set(features["split"].to_pylist()) == {"train", "validation"}
 
@@ -116,7 +126,7 @@ def test_another_size_of_the_training_does_not_go_on_from_this_one(
 ):
     folders = []
 
-    def killed(table, epochs, seed, unfinished):
+    def killed(faces, voices, epochs, seed, unfinished):
         folders.append(unfinished)
         raise KeyboardInterrupt
 
@@ -125,4 +135,5 @@ def test_another_size_of_the_training_does_not_go_on_from_this_one(
         with pytest.raises(KeyboardInterrupt):
             pretrain(workspace, tmp_path, islanders)
     assert folders[0] != folders[1]
-    assert workspace.table("islanders").fingerprint in folders[0].name
+    for table in ("islander_faces", "islander_voices"):
+        assert workspace.table(table).fingerprint in folders[0].name

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +23,9 @@ from helpers.archipelago.islanders import islander
 from helpers.drive import write_json
 from helpers.settings import ALIGNED_SIZE, FEATURE_SIZES, FIRST_TEST_ISLANDER, SPEECH_SAMPLES
 from helpers.tables import Table, Workspace
+
+if TYPE_CHECKING:
+    from helpers.pairs import Faces, Pairs
 
 FOLDER = Path(__file__).parent
 ENCODER = FOLDER / "voice_encoder.keras"
@@ -32,11 +37,11 @@ NETWORK = "network.keras"
 
 SCENES = 2
 """Pictures of each islander as a clip would show them; one more is a portrait in the studio."""
-UTTERANCES = 3
+UTTERANCES = 4
 """Recordings of each islander, 6 s each."""
 _ISLANDERS_A_TASK = 8
 
-SCHEMA = pa.schema(
+FACES = pa.schema(
     [
         ("clip_id", pa.string()),
         ("number", pa.int64()),
@@ -45,11 +50,14 @@ SCHEMA = pa.schema(
         ("age", pa.float32()),
         ("features", pa.list_(pa.list_(pa.float32()))),
         ("portrait", pa.binary()),
-        ("waveforms", pa.list_(pa.binary())),
     ]
 )
-"""A row per islander: the features of the faces found (the studio portrait first), the aligned
-studio portrait (JPEG) and the recordings (int16). Without a studio face `portrait` is null."""
+"""A row per islander: the features of the faces found (the studio portrait first) and the aligned
+studio portrait (JPEG). Without a studio face `portrait` is null."""
+VOICES = pa.schema(
+    [("clip_id", pa.string()), ("split", pa.string()), ("waveforms", pa.list_(pa.binary()))]
+)
+"""A row per islander: the recordings, int16 of 6 s."""
 
 
 def pretrain(
@@ -83,14 +91,13 @@ def pretrain(
     if not 100 <= islanders < FIRST_TEST_ISLANDER:
         raise ValueError(f"islanders={islanders!r} is not valid: take 100 to 999,999.")
     started = time.perf_counter()
-    table = build_islanders(workspace, islanders)
+    faces, voices = build_faces(workspace, islanders), build_voices(workspace, islanders)
     sizes = (islanders, encoder_epochs, decoder_epochs, gan_epochs, seed)
-    unfinished = (
-        table.folder.parent / "unfinished" / "-".join(map(str, (table.fingerprint, *sizes)))
-    )
-    voices = train_voice_encoder(table, encoder_epochs, seed, unfinished)
-    faces = train_face_decoder(table, decoder_epochs, gan_epochs, seed, unfinished)
-    write_features(table, folder / ISLANDER_FEATURES.name)
+    name = "-".join(map(str, (faces.fingerprint, voices.fingerprint, *sizes)))
+    unfinished = workspace.local / "pretrain" / name
+    encoder = train_voice_encoder(faces, voices, encoder_epochs, seed, unfinished)
+    decoder = train_face_decoder(faces, decoder_epochs, gan_epochs, seed, unfinished)
+    write_features(faces, folder / ISLANDER_FEATURES.name)
     shutil.copy(unfinished / "encoder" / NETWORK, folder / ENCODER.name)
     refined = "gan" if gan_epochs else "decoder"
     shutil.copy(unfinished / refined / NETWORK, folder / DECODER.name)
@@ -101,8 +108,8 @@ def pretrain(
         "islanders": islanders,
         "recordings": islanders * UTTERANCES,
         "seed": seed,
-        "encoder": {name: values[-1] for name, values in voices.items()},
-        "decoder": {name: values[-1] for name, values in faces.items()},
+        "encoder": {name: values[-1] for name, values in encoder.items()},
+        "decoder": {name: values[-1] for name, values in decoder.items()},
         "seconds": round(time.perf_counter() - started),
     }
     (folder / RECIPE.name).write_text(json.dumps(made, indent=1) + "\n")
@@ -113,25 +120,34 @@ def pretrain(
 # --- data ----------------------------------------------------------------------------------------
 
 
-def build_islanders(workspace: Workspace, count: int) -> Table:
-    """Makes the table of the first `count` islanders, shard by shard, on all cores."""
+def build_faces(workspace: Workspace, count: int) -> Table:
+    """Makes the table of the faces of the first `count` islanders, on all cores."""
+    return _build(workspace, "islander_faces", face_rows, FACES, count)
+
+
+def build_voices(workspace: Workspace, count: int) -> Table:
+    """Makes the table of the voices of the first `count` islanders, on all cores."""
+    return _build(workspace, "islander_voices", voice_rows, VOICES, count)
+
+
+def _build(workspace: Workspace, name: str, rows: Callable, schema: pa.Schema, count: int) -> Table:
     from helpers.workers import parallel_map
 
     def make(keys: list[str]) -> list[dict]:
         numbers = [int(key.removeprefix("islander-")) for key in keys]
         starts = range(0, len(numbers), _ISLANDERS_A_TASK)
         tasks = [numbers[start : start + _ISLANDERS_A_TASK] for start in starts]
-        return [row for rows in parallel_map(islander_rows, tasks) for row in rows]
+        return [row for made in parallel_map(rows, tasks) for row in made]
 
-    table = workspace.table("islanders")
-    table.build([f"islander-{number}" for number in range(count)], make, SCHEMA)
+    table = workspace.table(name)
+    table.build([f"islander-{number}" for number in range(count)], make, schema)
     return table
 
 
-def islander_rows(numbers: Sequence[int]) -> list[dict]:
-    """Paints and records some islanders; returns their rows of the table."""
-    from helpers import face_crop, media
-    from helpers.archipelago import clips, portraits, voices
+def face_rows(numbers: Sequence[int]) -> list[dict]:
+    """Paints some islanders and looks at the pictures; returns their rows of the table."""
+    from helpers import face_crop
+    from helpers.archipelago import clips, portraits
 
     people = [islander(number) for number in numbers]
     studio = face_crop.faces_in([portraits.portrait(person) for person in people])
@@ -147,12 +163,26 @@ def islander_rows(numbers: Sequence[int]) -> list[dict]:
             "age": person.age,
             "features": [face.feature.tolist() for face in (portrait, *others) if face],
             "portrait": face_crop.to_jpeg(portrait.aligned) if portrait else None,
+        }
+        for person, portrait, others in zip(people, studio, scenes, strict=True)
+    ]
+
+
+def voice_rows(numbers: Sequence[int]) -> list[dict]:
+    """Records some islanders; returns their rows of the table."""
+    from helpers import media
+    from helpers.archipelago import voices
+
+    return [
+        {
+            "clip_id": f"islander-{number}",
+            "split": islander(number).split,
             "waveforms": [
-                media.to_int16(voices.speak(person, utterance)).tobytes()
+                media.to_int16(voices.speak(islander(number), utterance)).tobytes()
                 for utterance in range(UTTERANCES)
             ],
         }
-        for person, portrait, others in zip(people, studio, scenes, strict=True)
+        for number in numbers
     ]
 
 
@@ -179,12 +209,14 @@ def write_features(table: Table, path: Path) -> None:
 # --- training ------------------------------------------------------------------------------------
 
 
-def train_voice_encoder(table: Table, epochs: int, seed: int, unfinished: Path) -> dict:
+def train_voice_encoder(
+    faces: Table, voices: Table, epochs: int, seed: int, unfinished: Path
+) -> dict:
     """Trains the voice encoder on the training islanders; leaves it in `unfinished`."""
     from helpers import voice_encoder
 
     def train(folder: Path):
-        pairs, validation = (_pairs(table, split) for split in ("train", "validation"))
+        pairs, validation = (pairs_of(faces, voices, split) for split in ("train", "validation"))
         encoder = voice_encoder.compact(centre=pairs.centre(), seed=seed)
         return encoder, voice_encoder.train(
             encoder, pairs, validation, epochs, seed=seed, folder=folder, verbose=2
@@ -200,14 +232,14 @@ def train_face_decoder(
     from helpers import face_decoder
 
     def train(folder: Path):
-        faces, validation = (_faces(table, split) for split in ("train", "validation"))
+        faces, validation = (faces_of(table, split) for split in ("train", "validation"))
         decoder = face_decoder.generator(centre=faces.centre(), seed=seed)
         return decoder, face_decoder.train_decoder(
             decoder, faces, validation, epochs, seed=seed, folder=folder, verbose=2
         )
 
     def refine(folder: Path):
-        faces, validation = (_faces(table, split) for split in ("train", "validation"))
+        faces, validation = (faces_of(table, split) for split in ("train", "validation"))
         decoder = face_decoder.load(unfinished / "decoder" / NETWORK)
         return decoder, face_decoder.refine_with_gan(
             decoder, faces, validation, gan_epochs, seed=seed, folder=folder, verbose=2
@@ -233,28 +265,32 @@ def _once(train: Callable[[Path], tuple], folder: Path) -> dict:
     return json.loads(curves.read_text())
 
 
-def _pairs(table: Table, split: str):
-    """Every recording of a split with the mean feature of its islander's faces."""
+def pairs_of(faces: Table, voices: Table, split: str) -> Pairs:
+    """Returns every recording of a split with the mean feature of its islander's faces."""
     from helpers.pairs import Pairs
 
-    rows = table.read(["number"], {"split": split})
-    file = table.folder / f"waveforms-{split}.int16"
-    waveforms = np.memmap(file, "int16", "w+", shape=(len(rows) * UTTERANCES, SPEECH_SAMPLES))
-    features, speakers, clips = [], [], []
-    for row in table.rows(["clip_id", "split", "features", "waveforms"]):
-        if row["split"] != split or not row["features"]:
-            continue
-        for utterance, waveform in enumerate(row["waveforms"]):
-            waveforms[len(clips)] = np.frombuffer(waveform, "<i2")
-            clips.append(f"{row['clip_id']}-{utterance}")
-            speakers.append(row["clip_id"])
-            features.append(np.mean(row["features"], axis=0))
-    file.unlink()
-    return Pairs(waveforms[: len(clips)], np.array(features, np.float32), speakers, clips)
+    rows = faces.read(["clip_id", "features"], {"split": split}).to_pylist()
+    means = {row["clip_id"]: np.mean(row["features"], 0) for row in rows if row["features"]}
+    waveforms = _on_disk(voices.folder, (len(means) * UTTERANCES, SPEECH_SAMPLES))
+    speakers: list[str] = []
+    for row in voices.rows(["clip_id", "split", "waveforms"]):
+        if row["split"] == split and row["clip_id"] in means:
+            for waveform in row["waveforms"]:
+                waveforms[len(speakers)] = np.frombuffer(waveform, "<i2")
+                speakers.append(row["clip_id"])
+    features = np.array([means[speaker] for speaker in speakers], np.float32)
+    clips = [f"{speaker}-{index % UTTERANCES}" for index, speaker in enumerate(speakers)]
+    return Pairs(waveforms, features, speakers, clips)
 
 
-def _faces(table: Table, split: str):
-    """Every feature of a split with the studio portrait that the decoder should make of it."""
+def _on_disk(folder: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Room for waveforms that memory need not hold; it goes when the array goes."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        return np.memmap(file, "int16", "w+", shape=shape)
+
+
+def faces_of(table: Table, split: str) -> Faces:
+    """Returns every feature of a split with the studio portrait to be made of it."""
     from helpers import face_crop
     from helpers.pairs import Faces
 
