@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-import inspect
-import json
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
+
+from helpers.weights import (
+    BadWeights,
+    WrongFeatures,
+    check_features,
+    feature_kind,
+    load,
+    name_features,
+    save,
+)
+
+__all__ = [
+    "BadWeights",
+    "LiveFigure",
+    "WrongFeatures",
+    "check_features",
+    "feature_kind",
+    "fit",
+    "load",
+    "name_features",
+    "optimizer",
+    "save",
+]
 
 
 def optimizer(
@@ -121,68 +141,3 @@ class LiveFigure(keras.callbacks.Callback):
                 self.place = display(figure, display_id=True)
             else:
                 self.place.update(figure)
-
-
-def save(model: keras.Model, path: Path | str) -> None:
-    """Saves a network as a `.keras` file that older releases of Keras 3 read as well.
-
-    Keras writes down every argument of every layer, also those left at their default, and refuses
-    arguments that it does not know. A file from a newer release, with arguments that Colab's does
-    not have yet, would not open there. So what is at its default is not written.
-
-    Args:
-        model: The network.
-        path: A name that ends in `.keras`; the file is replaced whole or not at all.
-    """
-    path = Path(path)
-    whole, lean = (path.with_name(f".{part}.{path.name}") for part in ("whole", "lean"))
-    model.save(whole)
-    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(lean, "w") as target:
-        for member in source.infolist():
-            data = source.read(member)
-            if member.filename == "config.json":
-                data = json.dumps(_without_defaults(json.loads(data))).encode()
-            target.writestr(member, data)
-    whole.unlink()
-    lean.replace(path)
-
-
-def _without_defaults(part: object) -> object:
-    """Drops arguments of Keras' layers and initialisers that are at their default."""
-    if isinstance(part, list):
-        return [_without_defaults(entry) for entry in part]
-    if not isinstance(part, dict):
-        return part
-    part = {name: _without_defaults(value) for name, value in part.items()}
-    module = {"keras.layers": keras.layers, "keras.initializers": keras.initializers}.get(
-        str(part.get("module"))
-    )
-    if module is None:
-        return part
-    arguments = inspect.signature(getattr(module, part["class_name"])).parameters
-    kept = {
-        name: value
-        for name, value in part["config"].items()
-        if name not in arguments or value != arguments[name].default
-    }
-    return {**part, "config": kept}
-
-
-def load(path: Path | str, what: str, notebook: str) -> keras.Model:
-    """Loads a network from a `.keras` file.
-
-    Args:
-        path: The file.
-        what: What the network is called, for the error.
-        notebook: The notebook that makes it.
-
-    Raises:
-        FileNotFoundError: The file is not there; the message says how to make it.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"The {what} is not there: {path}. Train one with notebook {notebook}, or get the "
-            "released weights with the repository (helpers/pretrained)."
-        )
-    return keras.models.load_model(path, compile=False)
