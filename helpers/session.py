@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Session",
     "default_workspace",
+    "device",
     "evaluate_javascript",
     "in_colab",
     "install_missing",
@@ -145,7 +146,7 @@ def start(settings: Settings, notebook: str) -> Session:
         workspace=workspace.use(manifest),
         manifest=manifest,
         in_colab=colab,
-        device=_device(),
+        device=device(),
         started=started,
     )
     print(
@@ -263,7 +264,8 @@ def _mounted_drive() -> Path | None:
     return mount / DRIVE_FOLDER
 
 
-def _device() -> str:
+def device() -> str:
+    """Returns `CPU`, or `GPU` and the names of the GPUs that this process may use."""
     # TensorFlow would say it too, after five seconds and with a third of a GB.
     command = shutil.which("nvidia-smi")
     if command is None or os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
