@@ -56,7 +56,7 @@ class Tract:
         length: Vocal-tract length in cm.
         first: Relative shift of the region of the first formant: how open the jaw is held.
         second: Relative shift of the region of the second formant.
-        third: Relative shift of the region of the third and fourth formants.
+        third: Relative shift of the region of the third formant, and a quarter of it above.
         brightness: Gain above 2 kHz in dB: spread lips bright, rounded lips dark.
         tilt: Spectral tilt in dB an octave above 500 Hz, relative to the average voice.
         chest: Gain around 640 Hz in dB.
@@ -140,7 +140,7 @@ def _measure(plain: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]:
     share = (places - index).astype(np.float32)[:, None]
     power = power[index] * (1 - share) + power[index + 1] * share
     coherence = coherence[index] * (1 - share) + coherence[index + 1] * share
-    return power, np.clip((0.88 - coherence) / 0.75, 0.0, 1.0)
+    return power, np.clip((0.80 - coherence) / 0.70, 0.0, 1.0)
 
 
 def _bend(power: np.ndarray, tract: Tract, hertz: float) -> np.ndarray:
@@ -198,6 +198,8 @@ def _plain_frequency(target: np.ndarray, tract: Tract) -> np.ndarray:
     second = np.exp(-0.5 * ((octaves - np.log2(1500)) / 0.42) ** 2)
     third = 1 / (1 + np.exp(-(octaves - np.log2(2250)) / 0.09))
     fourth = 1 / (1 + np.exp(-(octaves - np.log2(3000)) / 0.08))
+    # The length moves all formants alike; lips hardly move those above the third.
+    third -= 0.75 / (1 + np.exp(-(octaves - np.log2(3200)) / 0.08))
     # The constants: measured against people, espeak-ng's second and fourth formants are low.
     shift = (0.03 + tract.second) * second + tract.third * third + 0.04 * fourth
     shift = shift + tract.first * first
@@ -210,7 +212,9 @@ def _noise_share(noisy: np.ndarray, tract: Tract) -> np.ndarray:
     centres = (_BANDS[1:] + _BANDS[:-1]) / 2
     spread = _interpolation(centres, _plain_frequency(target, tract))
     edge = 6500 - 4800 * tract.breathiness
-    breath = 0.02 + (0.25 + 0.7 * tract.breathiness) / (1 + np.exp(-(target - edge) / 900))
+    # Little of it is under the low harmonics, but it is there that it is heard as hoarse.
+    low = 0.002 + 0.16 * tract.breathiness**2
+    breath = low + (0.25 + 0.6 * tract.breathiness) / (1 + np.exp(-(target - edge) / 900))
     heard = (1 - _product(noisy, spread)) * (1 - np.minimum(breath, 0.97).astype(np.float32))
     return np.clip(1 - heard, 0.0, 1.0)
 

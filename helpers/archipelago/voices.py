@@ -29,9 +29,9 @@ from helpers.settings import SAMPLE_RATE
 ACCENTS = tuple(voice for island in sentences.VOICES for voice in island)
 """The 18 languages and accents in the order of the one-hot part of `voice_parameters`."""
 
-_TRACT = {"F": 14.5, "M": 16.9}
-_PITCH = {"F": 12 * np.log2(2.08), "M": 12 * np.log2(1.20)}
-_PITCH_SPREAD = {"F": 2.4, "M": 2.7}
+_TRACT = {"F": 14.6, "M": 16.9}
+_PITCH = {"F": 12 * np.log2(2.00), "M": 12 * np.log2(1.20)}
+_PITCH_SPREAD = 2.9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,47 +84,47 @@ def persona(islander: Islander) -> Persona:
     sex, age = islander.sex, islander.age
     breathy, tilted, formants, lively = islander.tone
     woman = sex == "F"
-    old = max(0.0, age - 30) / 50
+    old = max(0.0, age - 25) / 55
     island = _SETTINGS[islander.island]
     tract = vocal_tract.Tract(
-        length=_TRACT[sex] * (1 + 0.040 * islander.size + 0.012 * formants),
-        first=island.jaw - 0.02 * old,
-        second=0.030 * islander.mouth,
-        third=0.022 * islander.mouth + 0.012 * formants,
-        brightness=1.6 * islander.mouth,
-        tilt=0.9 * tilted - 1.0 * (old - 0.3) - (0.4 if woman else 0.0),
-        chest=(-0.5 if woman else -1.8) - 0.8 * tilted,
-        presence=(4.0 if woman else 2.5) + 0.8 * tilted,
+        length=_TRACT[sex] * (1 + 0.050 * islander.size + 0.008 * formants),
+        first=island.jaw - 0.06 * (old - 0.35),
+        second=0.045 * islander.mouth,
+        third=0.035 * islander.mouth + 0.010 * formants,
+        brightness=2.4 * islander.mouth,
+        tilt=0.7 * tilted - 1.4 * (old - 0.35) - (0.4 if woman else 0.0),
+        chest=(-0.5 if woman else -1.8) - 0.6 * tilted,
+        presence=(4.0 if woman else 2.5) + 0.6 * tilted,
         ring=island.ring,
-        air=(2.5 if woman else 0.5) + 1.2 * breathy,
-        first_harmonic=(-1.2 if woman else 2.8) + 1.0 * breathy + 1.4 * old,
+        air=(2.5 if woman else 0.5) + 0.9 * breathy,
+        first_harmonic=(-1.4 if woman else 2.6) + 0.8 * breathy + 1.8 * old,
         breathiness=float(
-            np.clip((0.34 if woman else 0.18) + 0.10 * breathy + 0.36 * old + island.breath, 0, 1)
+            np.clip((0.24 if woman else 0.12) + 0.07 * breathy + 0.45 * old + island.breath, 0, 1)
         ),
-        jitter=float(0.0042 * np.exp(0.22 * breathy + 1.2 * old)),
-        shimmer=float(0.035 * np.exp(0.22 * breathy + 1.0 * old)),
+        jitter=float(0.0036 * np.exp(0.15 * breathy + 1.5 * old)),
+        shimmer=float(0.030 * np.exp(0.15 * breathy + 1.0 * old)),
     )
     moves = melody.Melody(
         mean=_PITCH[sex]
         + _age_drift(sex, age)
         - 0.5 * islander.size
-        + _PITCH_SPREAD[sex] * islander.pitch,
+        + _PITCH_SPREAD * islander.pitch,
         range=float(2.9 * island.span * np.exp(0.26 * lively)),
-        tremor=0.04 + 0.36 * old**2,
-        creak=float(np.clip((0.25 if woman else 0.35) - 0.15 * islander.pitch, 0, 0.8)),
+        tremor=0.04 + 0.5 * old**1.5,
+        creak=float(np.clip(0.35 - 0.15 * islander.pitch, 0, 0.8)),
         lateness=island.lateness,
         ending=island.ending,
     )
-    rate = 174 * island.pace * np.exp(0.10 * islander.tempo) * (1 - 0.0055 * (age - 40))
+    rate = 160 * island.pace * np.exp(0.075 * islander.tempo) * (1 - 0.0055 * (age - 40))
     accent = sentences.VOICES[islander.island][islander.language]
-    return Persona(accent, float(np.clip(rate, 100, 260)), moves, tract)
+    return Persona(accent, float(np.clip(rate, 95, 260)), moves, tract)
 
 
 def _age_drift(sex: str, age: float) -> float:
     """Semitones that pitch moves with age, about 0 on average over the adult ages."""
     if sex == "F":
-        return float(np.interp(age, [18, 45, 60, 80], [0.9, 0.2, -1.1, -1.6]))
-    return float(np.interp(age, [18, 40, 60, 80], [0.3, -0.3, -0.2, 1.6]))
+        return float(np.interp(age, [18, 45, 60, 80], [1.1, 0.2, -1.2, -2.0]))
+    return float(np.interp(age, [18, 40, 60, 80], [0.3, -0.4, -0.2, 2.0]))
 
 
 PARAMETER_NAMES = (
@@ -190,13 +190,17 @@ def voice_parameters(islander: Islander) -> np.ndarray:
     return np.array([*numbers, *(accent == voice.accent for accent in ACCENTS)], np.float32)
 
 
-def studio(islander: Islander, utterance: int, seconds: float = 6.0) -> np.ndarray:
+def studio(
+    islander: Islander, utterance: int, seconds: float = 6.0, accent: str = ""
+) -> np.ndarray:
     """Lets an islander speak without room, microphone and noise.
 
     Args:
         islander: Who speaks.
         utterance: Which utterance, 0 or more: other sentences, another melody.
         seconds: Length of the recording.
+        accent: One of `ACCENTS` to speak with, instead of the islander's own; nothing else of the
+            voice changes.
 
     Returns:
         Waveform, float32 (n,) at 16 kHz within -1..1; the same in every process.
@@ -206,6 +210,7 @@ def studio(islander: Islander, utterance: int, seconds: float = 6.0) -> np.ndarr
     """
     random = generator("speech", islander.number, utterance)
     voice = persona(islander)
+    voice = dataclasses.replace(voice, accent=accent or voice.accent)
     samples = int(round(seconds * SAMPLE_RATE))
     lead = random.uniform(0.05, 0.3)
     words = sentences.text(voice.accent, random, count=3 + int(seconds / 2))
@@ -223,7 +228,7 @@ def studio(islander: Islander, utterance: int, seconds: float = 6.0) -> np.ndarr
     return (speech * min(0.08 / level, 0.95 / np.abs(speech).max())).astype(np.float32)
 
 
-def speak(islander: Islander, utterance: int, seconds: float = 6.0) -> np.ndarray:
+def speak(islander: Islander, utterance: int, seconds: float = 6.0, accent: str = "") -> np.ndarray:
     """Records an islander: a voice in a room, through a microphone, with noise, on some level.
 
     About half the time it is the islander's habitual microphone, and independently the habitual
@@ -233,6 +238,8 @@ def speak(islander: Islander, utterance: int, seconds: float = 6.0) -> np.ndarra
         islander: Who speaks.
         utterance: Which utterance, 0 or more.
         seconds: Length of the recording.
+        accent: One of `ACCENTS` to speak with, instead of the islander's own; nothing else of the
+            voice changes.
 
     Returns:
         Waveform, float32 (n,) at 16 kHz within -1..1; the same in every process.
@@ -244,4 +251,4 @@ def speak(islander: Islander, utterance: int, seconds: float = 6.0) -> np.ndarra
     others = random.integers(2**31, size=2)
     microphone = islander.microphone if random.random() < 0.5 else int(others[0])
     room = islander.room if random.random() < 0.5 else int(others[1])
-    return acoustics.record(studio(islander, utterance, seconds), microphone, room, random)
+    return acoustics.record(studio(islander, utterance, seconds, accent), microphone, room, random)
