@@ -42,6 +42,10 @@ class Pairs:
         """Returns the mean feature, each speaker counted once, (feature_size,)."""
         return _mean_of_means(self.features, self.speakers)
 
+    def deviation(self) -> float:
+        """Returns how far one number of a feature typically lies from its mean."""
+        return _typical_deviation(self.features, self.centre())
+
 
 def pairs_of(session, split: str) -> Pairs:
     """Pairs each clip's voice with the mean feature of the faces in it.
@@ -96,17 +100,23 @@ class Shuffled(keras.utils.PyDataset):
         self.count, self.batch_size, self.seed = count, min(batch_size, count), seed
         self.begin(0)
 
-    def begin(self, epoch: int) -> None:
-        """Sets the order for an epoch, so that a resumed training sees the same batches."""
-        self.epoch = epoch
+    def begin(self, epoch: int, first: int = 0) -> None:
+        """Sets the order for an epoch, so that a resumed training sees the same batches.
+
+        Args:
+            epoch: Number of the epoch, from 0.
+            first: Batches of it that were seen already, by a run that was killed.
+        """
+        self.epoch, self.first = epoch, first
         self.order = np.random.default_rng([self.seed, epoch]).permutation(self.count)
 
     def __len__(self) -> int:
-        """Returns the number of batches."""
-        return self.count // self.batch_size
+        """Returns the number of batches, without those that were seen already."""
+        return self.count // self.batch_size - self.first
 
     def chosen(self, index: int) -> tuple[np.ndarray, np.random.Generator]:
         """Returns which examples are in a batch, and a generator for what varies in it."""
+        index += self.first
         examples = self.order[index * self.batch_size : (index + 1) * self.batch_size]
         return examples, np.random.default_rng([self.seed, self.epoch, index])
 
@@ -163,6 +173,10 @@ class Faces:
     def centre(self) -> np.ndarray:
         """Returns the mean feature, each speaker counted once, (feature_size,)."""
         return _mean_of_means(self.features, self.speakers)
+
+    def deviation(self) -> float:
+        """Returns how far one number of a feature typically lies from its mean."""
+        return _typical_deviation(self.features, self.centre())
 
     def mean_face(self) -> np.ndarray:
         """Returns the mean face, float32 of shape (128, 128, 3), 0 to 1."""
@@ -231,6 +245,10 @@ def _mean_of_means(features: np.ndarray, speakers: Sequence[str]) -> np.ndarray:
     numbers = np.unique(speakers, return_inverse=True)[1]
     means = [features[numbers == n].mean(0) for n in range(numbers.max() + 1)]
     return np.mean(means, axis=0).astype("float32")
+
+
+def _typical_deviation(features: np.ndarray, centre: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(features - centre))))
 
 
 def _room_for(shape: tuple[int, ...], dtype: str) -> np.ndarray:

@@ -16,12 +16,19 @@ from keras import ops
 from helpers import media, training
 from helpers.measuring import retrieval
 from helpers.pairs import MINIMUM_PAIRS, Batches, Pairs, enough_to_train, pairs_of
+from helpers.settings import SAMPLE_RATE
 from helpers.voice_losses import (
+    FaceHeads,
+    Loss,
     LossWeights,
+    PaperLoss,
     contrastive_loss,
     direction_loss,
     distance_loss,
+    face_heads,
+    loss_terms,
     normalise,
+    terms_of,
 )
 from helpers.voice_networks import (
     AddCentre,
@@ -36,8 +43,10 @@ __all__ = [
     "MINIMUM_PAIRS",
     "AddCentre",
     "AttentivePooling",
+    "FaceHeads",
     "LossWeights",
     "Pairs",
+    "PaperLoss",
     "build",
     "calibrate",
     "centre_of",
@@ -46,10 +55,12 @@ __all__ = [
     "direction_loss",
     "distance_loss",
     "enough_to_train",
+    "face_heads",
     "load",
     "normalise",
     "pairs_of",
     "paper",
+    "paper_optimizer",
     "predict",
     "released",
     "train",
@@ -64,28 +75,37 @@ RELEASED = Path(__file__).parent / "pretrained" / "voice_encoder.keras"
 
 
 class VoiceEncoderTrainer(keras.Model):
-    """Trains an encoder with the weighted sum of the three losses.
+    """Trains an encoder with the weighted sum of the terms of a loss.
 
     Args:
-        encoder: The network to train, as `compact` makes it.
-        weights: How much each term of the loss counts.
+        encoder: The network to train, as `voice_networks` makes it.
+        weights: Which loss, and how much each of its terms counts.
+        heads: What the terms of `PaperLoss` look through.
     """
 
-    def __init__(self, encoder: keras.Model, weights: LossWeights) -> None:
+    def __init__(self, encoder: keras.Model, weights: Loss, heads: FaceHeads | None = None) -> None:
         super().__init__(name="voice_encoder_trainer")
         self.encoder, self.weights_of_loss = encoder, weights
-        self.log_temperature = self.add_weight(
-            shape=(),
-            initializer=keras.initializers.Constant(float(np.log(weights.temperature))),
-            trainable=weights.learn_temperature,
-            name="log_temperature",
+        self.log_temperature = self._number(
+            "log_temperature", np.log(weights.temperature), weights.learn_temperature
         )
-        self.terms = {
-            name: keras.metrics.Mean(name=name)
-            for name in ("direction", "distance", "contrastive")
-            if getattr(weights, name)
-        }
+        # Weights that are not trained, and not constants: so they lie where the network lies.
+        self.heads = heads and FaceHeads(
+            *(self._number(f"head_{name}", array) for name, array in vars(heads).items())
+        )
+        self.terms = {name: keras.metrics.Mean(name=name) for name in terms_of(weights)}
         self.built = True
+
+    def _number(self, name: str, value, trainable: bool = False) -> keras.Variable:
+        value = np.asarray(value, "float32")
+        return self.add_weight(
+            shape=value.shape,
+            initializer=lambda shape, dtype: ops.convert_to_tensor(value, dtype),
+            trainable=trainable,
+            autocast=False,
+            dtype="float32",
+            name=name,
+        )
 
     def call(self, waveform, training=None):
         """Returns the predicted features."""
@@ -93,20 +113,35 @@ class VoiceEncoderTrainer(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Returns the loss; `y` holds `feature` (batch, n) and `speaker` (batch,)."""
-        centre = self.encoder.get_layer("centre").centre
-        face, voice = y["feature"] - centre, y_pred - centre
+        terms = loss_terms(
+            self.weights_of_loss,
+            y["feature"],
+            y_pred,
+            y["speaker"],
+            self.encoder.get_layer("centre").centre,
+            ops.exp(self.log_temperature),
+            self.heads,
+        )
         loss = 0.0
-        for name, metric in self.terms.items():
-            if name == "direction":
-                term = direction_loss(face, voice)
-            elif name == "distance":
-                term = distance_loss(face, voice)
-            else:
-                temperature = ops.exp(self.log_temperature)
-                term = contrastive_loss(face, voice, y["speaker"], temperature)
-            metric.update_state(term)
+        for name, term in terms.items():
+            self.terms[name].update_state(term)
             loss = loss + getattr(self.weights_of_loss, name) * term
         return loss
+
+
+def paper_optimizer(learning_rate: float = 1e-3) -> keras.optimizers.Optimizer:
+    """Makes the optimiser of Speech2Face (section 4): Adam, x 0.95 after every 10,000 steps.
+
+    The learning rate falls in stairs, which is not what an optimiser's old argument `decay` does:
+    that divides by 1 + decay * step, and with 0.95 / 10,000 halves the rate in the first 10,500.
+
+    Args:
+        learning_rate: Learning rate of the first 10,000 steps.
+    """
+    schedule = keras.optimizers.schedules.ExponentialDecay(
+        learning_rate, decay_steps=10_000, decay_rate=0.95, staircase=True
+    )
+    return keras.optimizers.Adam(schedule, beta_1=0.5, epsilon=1e-4)
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -118,41 +153,54 @@ def train(
     validation: Pairs | None = None,
     epochs: int = 6,
     batch_size: int = 32,
-    weights: LossWeights | None = None,
+    weights: Loss | None = None,
     learning_rate: float = 1e-3,
     seed: int = 0,
     folder: Path | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: int = 0,
+    heads: FaceHeads | None = None,
+    optimizer: keras.optimizers.Optimizer | None = None,
 ) -> dict[str, list[float]]:
     """Trains an encoder and measures retrieval on the validation speakers after each epoch.
 
     Args:
-        encoder: Network to train, as `compact` makes it; changed in place.
+        encoder: Network to train, as `voice_networks` makes it; changed in place.
         pairs: What to learn from.
         validation: Speakers that are not in `pairs`; also for `calibrate` at the end.
         epochs: Passes over the pairs.
         batch_size: Pairs in one step.
-        weights: How much each term of the loss counts.
+        weights: Which loss, and how much each of its terms counts.
         learning_rate: Largest learning rate; it rises for a twentieth of the steps, then falls.
         seed: Seed of the order and of the stretches.
         folder: Where to keep the state after each epoch. A run that was killed goes on from there.
         callbacks: Keras callbacks besides, such as `training.LiveFigure`.
         verbose: As in `keras.Model.fit`.
+        heads: What the terms of `PaperLoss` look through; `face_heads(pairs)` if not given.
+        optimizer: In place of the one with that learning rate, such as `paper_optimizer()`.
 
     Returns:
         One list for each measure, with one number for each epoch.
     """
     keras.utils.set_random_seed(seed)
-    batches = Batches(pairs, batch_size, TRAINING_SECONDS, seed)
-    trainer = VoiceEncoderTrainer(encoder, weights or LossWeights())
+    batches = Batches(pairs, batch_size, _seconds_heard(encoder), seed)
+    weights = weights or LossWeights()
+    if heads is None and isinstance(weights, PaperLoss):
+        heads = face_heads(pairs, seed=seed)
+    trainer = VoiceEncoderTrainer(encoder, weights, heads)
     steps = epochs * len(batches)
-    trainer.compile(training.optimizer(learning_rate, steps, weight_decay=1e-3))
+    trainer.compile(optimizer or training.optimizer(learning_rate, steps, weight_decay=1e-3))
     measures = [] if validation is None or not len(validation) else [RetrievalCallback(validation)]
     history = training.fit(trainer, batches, epochs, folder, [*measures, *callbacks], verbose)
     if measures:
         calibrate(encoder, validation)
     return history
+
+
+def _seconds_heard(encoder: keras.Model) -> float:
+    """Returns the length of the waveforms to train with: the network's, where it has one."""
+    samples = encoder.input_shape[1]
+    return TRAINING_SECONDS if samples is None else samples / SAMPLE_RATE
 
 
 def calibrate(encoder: keras.Model, pairs: Pairs) -> float:
