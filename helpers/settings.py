@@ -35,7 +35,7 @@ CLIP_LINES = 360
 """Clips are shrunk to this height in pixels."""
 CLIP_RATE = 25
 """Frames per second of a clip."""
-FEATURE_SIZES = {"dlib": 128, "vggface": 4096}
+FEATURE_SIZES = {"dlib": 128, "vggface": 4096, "resnet50": 2048, "senet50": 2048}
 """Length of the face feature of each recognition network."""
 FEATURE_DEVIATION = 0.04
 """Typical deviation of one number of a dlib feature from its mean."""
@@ -49,6 +49,7 @@ _CHOICES = {
     "mode": ("quick", "full"),
     "features": tuple(FEATURE_SIZES),
     "network": ("compact", "paper"),
+    "loss": ("compact", "paper"),
     "precision": ("auto", "float32", "mixed"),
     "weights": ("released", "trained"),
 }
@@ -76,12 +77,13 @@ class Settings:
         frames_per_clip: Frames looked at in each clip.
         features: Recognition network that turns a face into a feature.
         network: Voice encoder to build: `compact`, or the one of the `paper`, which wants a GPU.
+        loss: What it learns with: the terms made for `compact`, or the three of the `paper`.
         weights: What 06 and 07 use: `released`, or those `trained` by 04 and 05.
         encoder_epochs: Passes over the training clips in 04.
         decoder_epochs: Passes over the training faces in 05, before the GAN.
         gan_epochs: Passes over the training faces in 05, with the GAN.
         batch_size: Clips or faces per training step.
-        contrastive: Weight of the contrastive term of the encoder's loss; 0 switches it off.
+        contrastive: Weight of the contrastive term of the `compact` loss; 0 switches it off.
         precision: Numbers to train with: `float32`, `mixed` (16 bits where that is safe), or `auto`,
             which is `mixed` on a GPU.
         gpus: GPUs that train together; 0 takes all that are there.
@@ -98,6 +100,7 @@ class Settings:
     frames_per_clip: int = 2
     features: str = "dlib"
     network: str = "compact"
+    loss: str = "compact"
     weights: str = "released"
     encoder_epochs: int = 6
     decoder_epochs: int = 16

@@ -60,7 +60,7 @@ STAGES = {
         Stage(
             "encoder",
             "04_voice_encoder",
-            (*_TRAINING, "network", "encoder_epochs", "contrastive"),
+            (*_TRAINING, "network", "loss", "encoder_epochs", "contrastive"),
             ("faces", "speech"),
         ),
         Stage(
