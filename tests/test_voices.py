@@ -95,12 +95,12 @@ def test_utterances_differ():
     assert abs(np.corrcoef(one, other)[0, 1]) < 0.2
 
 
-@pytest.mark.parametrize(("sex", "low", "high"), [("M", 105, 140), ("F", 180, 235)])
+@pytest.mark.parametrize(("sex", "low", "high"), [("M", 108, 132), ("F", 188, 212)])
 def test_pitch_of_the_sexes(sex, low, high):
     people = [islander(number) for number in range(2000) if islander(number).sex == sex]
     means = [voices.persona(person).melody.mean for person in people]
     assert low < 100 * 2 ** (np.mean(means) / 12) < high
-    assert 1.8 < np.std(means) < 3.5
+    assert 2.6 < np.std(means) < 3.5
 
 
 @pytest.mark.parametrize("sex", ["F", "M"])
@@ -178,8 +178,8 @@ def test_recording_is_not_always_the_same_room_and_microphone():
 @pytest.mark.parametrize(
     ("number", "levels"),
     [
-        (12, [-21.93, -21.14, -20.08, -21.17, -19.36, -20.30]),
-        (1_000_007, [-23.87, -24.82, -20.06, -27.04, -24.00, -21.49]),
+        (12, [-22.23, -22.07, -19.52, -23.28, -20.46, -20.81]),
+        (1_000_007, [-24.11, -22.58, -18.95, -24.89, -23.48, -23.33]),
     ],
 )
 def test_the_voices_are_those_that_the_released_weights_heard(number, levels):

@@ -186,7 +186,7 @@ def _dynamics(power: np.ndarray, noisy: np.ndarray) -> tuple[np.ndarray, np.ndar
     air = 7 * (1 - np.clip(noisy[:, 5:8].mean(1) / 0.5, 0, 1))
     high = 1 / (1 + np.exp(-(target - 5200) / 250))
     gain = drop[:, None] + hiss[:, None] * rise + air[:, None] * high
-    weakness = np.clip((-drop - 6) / 22, 0, 0.9).astype(np.float32)
+    weakness = np.clip((-drop - 10) / 22, 0, 0.9).astype(np.float32)
     return (gain * (np.log(10) / 20)).astype(np.float32), weakness
 
 
@@ -213,7 +213,7 @@ def _noise_share(noisy: np.ndarray, tract: Tract) -> np.ndarray:
     spread = _interpolation(centres, _plain_frequency(target, tract))
     edge = 6500 - 4800 * tract.breathiness
     # Little of it is under the low harmonics, but it is there that it is heard as hoarse.
-    low = 0.002 + 0.16 * tract.breathiness**2
+    low = 0.002 + 0.22 * tract.breathiness**2
     breath = low + (0.25 + 0.6 * tract.breathiness) / (1 + np.exp(-(target - edge) / 900))
     heard = (1 - _product(noisy, spread)) * (1 - np.minimum(breath, 0.97).astype(np.float32))
     return np.clip(1 - heard, 0.0, 1.0)
