@@ -10,8 +10,8 @@ import pytest
 
 from helpers import demo, evaluation, face_crop, face_features, media
 from helpers.archipelago.islanders import islander
+from helpers.measuring import attributes, oracles, report
 from helpers.measuring import measures as m
-from helpers.measuring import oracles
 
 SIZE = 128
 
@@ -111,14 +111,16 @@ def test_the_voice_oracle_uses_the_parameters_of_the_voice(training, latent, mon
 
 
 def test_apparent_sex_by_hand():
-    result = m.apparent_sex(np.array(list("FFFM")), np.array([0.1, 0.2, 0.9, 0.8]))
+    result = attributes.apparent_sex(np.array(list("FFFM")), np.array([0.1, 0.2, 0.9, 0.8]))
     assert result["confusion"] == [[2, 1], [0, 1]]
     assert result["balanced_accuracy"] == pytest.approx((2 / 3 + 1) / 2, abs=1e-4)
     assert result["constant_guess"] == 0.5
 
 
 def test_apparent_age_by_hand():
-    result = m.apparent_age(np.array([20.0, 40, 60]), np.array([25.0, 40, 50]), usual_age=40)
+    result = attributes.apparent_age(
+        np.array([20.0, 40, 60]), np.array([25.0, 40, 50]), usual_age=40
+    )
     assert result["mean_absolute_error"] == 5
     assert result["constant_guess"] == pytest.approx(40 / 3, abs=0.01)
     assert result["correlation"] > 0.98
@@ -133,7 +135,12 @@ def test_faces_that_are_no_faces_are_counted_and_left_out(training, reader):
 
 
 def test_decades():
-    assert m.decades(np.array([18, 20, 29.9, np.nan])).tolist() == ["10s", "20s", "20s", ""]
+    assert attributes.decades(np.array([18, 20, 29.9, np.nan])).tolist() == [
+        "10s",
+        "20s",
+        "20s",
+        "",
+    ]
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 5, 7])
@@ -144,7 +151,7 @@ def test_few_people_give_fewer_measures_and_a_sentence(count, training, reader):
     assert ("similarity" in result) == (count >= 2)
     if count < 5:
         assert any(f"at least 5 people, here are {count}" in line for line in result["skipped"])
-    assert m.format_report(result)
+    assert report.format_report(result)
 
 
 def test_people_of_unknown_sex_and_age_are_measured_without_them(training, reader):
@@ -164,7 +171,7 @@ def test_people_of_unknown_sex_and_age_are_measured_without_them(training, reade
 
 
 def test_the_report_names_gallery_chance_interval_and_oracles(training, reader, latent):
-    text = m.format_report(
+    text = report.format_report(
         m.assess(_measured(TEST_NUMBERS), training.centre, reader, 40, {"latent": latent})
     )
     for part in ("300 faces of 300 people", "chance", "95 % interval", "latent oracle", "knows"):
@@ -221,11 +228,16 @@ def _run_on(people, corpus="my_videos", weights="released", split="test"):
                     "frontality": frontality,
                     "feature": (features[number] + shift).tolist(),
                     "crop": crop,
+                    "landmarks": [float(frontality)] * 136,
                 }
             )
         sound = media.to_int16(np.full(96000, number / 1000, np.float32)).tobytes()
         speech.append({**known, "status": "ok", "waveform": sound})
-        manifest.append(types.SimpleNamespace(**known, sex="FM"[number % 2], age="30"))
+        manifest.append(
+            types.SimpleNamespace(
+                **known, sex="FM"[number % 2], age="30", group="north", language="en"
+            )
+        )
     nothing = {"speaker_id": "x", "split": split, "status": "rejected", "frontality": None}
     faces.append({**nothing, "clip_id": "no-face", "feature": None, "crop": None})
     return types.SimpleNamespace(
@@ -293,14 +305,15 @@ def test_a_tiny_corpus_never_crashes(people, without_detector):
 def released(training, reader, monkeypatch):
     """Stands in for the released weights: a voice gives away the latents, somewhat noisily."""
 
-    def measure(numbers):
+    def measure(task):
+        numbers, _ = task
         features = _face_features(numbers)
         noise = np.random.default_rng(numbers[0]).standard_normal(features.shape)
         lost = np.array(numbers)[:, None] % 50 == 0  # no face is found in these pictures
         return {
             "number": np.array(numbers),
             "predicted": features + 0.2 * noise.astype(np.float32),
-            "feature": np.where(lost, np.nan, features),
+            "features": np.where(lost, np.nan, features),
             "reconstructed": features,
         }
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from helpers.measuring import intervals, similarity
 from helpers.measuring import retrieval as r
 
 
@@ -94,27 +95,27 @@ def test_interval_covers_the_true_recall_19_times_in_20():
     covered = 0
     for seed in range(200):
         found = (random.random(150) < 0.3).astype(float)
-        low, high = r.bootstrap_interval(found, range(150), seed)
+        low, high = intervals.bootstrap_interval(found, range(150), seed)
         covered += low <= 0.3 <= high
     assert 0.9 <= covered / 200 <= 0.99
 
 
 def test_interval_counts_people_not_clips():
     found = (np.arange(40) % 2).astype(float)
-    one_each = r.bootstrap_interval(found, range(40))
-    ten_each = r.bootstrap_interval(np.repeat(found, 10), np.repeat(range(40), 10))
+    one_each = intervals.bootstrap_interval(found, range(40))
+    ten_each = intervals.bootstrap_interval(np.repeat(found, 10), np.repeat(range(40), 10))
     assert np.subtract(*one_each) == pytest.approx(np.subtract(*ten_each), abs=0.03)
 
 
 def test_interval_without_a_hit_is_not_a_point():
-    low, high = r.bootstrap_interval(np.zeros(100), range(100))
+    low, high = intervals.bootstrap_interval(np.zeros(100), range(100))
     assert low == 0
     assert high == pytest.approx(0.0362, abs=1e-3)  # the exact binomial bound
 
 
 def test_interval_is_the_same_every_time():
     found = (np.random.default_rng(1).random(60) < 0.2).astype(float)
-    assert r.bootstrap_interval(found, range(60)) == r.bootstrap_interval(found, range(60))
+    assert intervals.bootstrap_interval(found, range(60)) == r.bootstrap_interval(found, range(60))
 
 
 def test_attribute_oracle_by_hand():
@@ -132,7 +133,7 @@ def test_an_oracle_of_the_matched_attribute_is_at_chance():
 
 def test_true_pairs_are_more_alike_than_shuffled_ones():
     faces = _features(100)
-    result = r.pair_similarity(faces + 0.5 * _features(100, seed=1), faces, range(100))
+    result = similarity.pair_similarity(faces + 0.5 * _features(100, seed=1), faces, range(100))
     assert result["cosine"]["true"][0] > 0.8 > 0.2 > result["cosine"]["shuffled"][0]
     assert result["l1"]["true"][0] < result["l1"]["shuffled"][0]
     assert result["l2"]["true"][0] < result["l2"]["shuffled"][0]

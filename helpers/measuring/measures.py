@@ -1,28 +1,34 @@
 """What is measured on pairs of a voice and a face, once predicted features and faces are there.
 
 Pure functions on arrays. A measure that needs more people than there are is left out, and a
-sentence in `skipped` says so.
+sentence in `skipped` says so and names the smallest number that would do.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from helpers.face_features import AttributeReader
 from helpers.measuring import retrieval as ranking
+from helpers.measuring.attributes import SEXES, apparent_age, apparent_sex, decades
+from helpers.measuring.similarity import pair_similarity
 
 LEAST_PEOPLE = {"similarity": 2, "retrieval": 5, "attributes": 5}
 """People that a measure needs at least. Below some 50 the intervals are wide."""
-SEXES = ("F", "M")
 GALLERIES = ("unmatched", "sex_matched", "sex_and_age_matched")
+SMALL_GALLERY = 100
+"""Faces in the gallery that published tables can be compared with."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
     """Pairs of a voice and a face; row i of everything belongs together.
+
+    The last eleven are None where nobody made them, and a row is NaN (or empty, or -1) where it was
+    made for others only.
 
     Attributes:
         identities: Who it is, n of them.
@@ -32,6 +38,17 @@ class Measured:
         features: Features of the true faces, (n, d).
         reconstructed: Features of the generated faces, as the recognition network sees them,
             (n, d); NaN where no face was found in the picture.
+        early: Predicted from the first 3 s of the same recordings, (n, d).
+        late: Predicted from the last 3 s, (n, d).
+        again: Predicted from another recording, (n, d).
+        abroad: Predicted from a recording in another island's language, (n, d).
+        islands: Island of each and island whose language `abroad` is in, int (n, 2).
+        languages: What language each voice speaks, text (n,).
+        pitch: Median fundamental frequency of the recording and of the other one, hertz, (n, 2).
+        decoded: Features of the faces that the decoder makes of the true features, (n, d).
+        another_face: Features of other pictures of the same people, (n, d).
+        landmarks: Of the true faces, (n, 68, 2).
+        drawn_landmarks: Of the generated faces and of those in `decoded`, (n, 2, 68, 2).
     """
 
     identities: Sequence[str]
@@ -40,6 +57,17 @@ class Measured:
     predicted: np.ndarray
     features: np.ndarray
     reconstructed: np.ndarray
+    early: np.ndarray | None = None
+    late: np.ndarray | None = None
+    again: np.ndarray | None = None
+    abroad: np.ndarray | None = None
+    islands: np.ndarray | None = None
+    languages: np.ndarray | None = None
+    pitch: np.ndarray | None = None
+    decoded: np.ndarray | None = None
+    another_face: np.ndarray | None = None
+    landmarks: np.ndarray | None = None
+    drawn_landmarks: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.features)
@@ -57,9 +85,21 @@ class Measured:
     def select(self, rows: np.ndarray) -> Measured:
         """Returns the chosen rows (indices or a mask)."""
         rows = np.arange(len(self))[rows]
-        identities = [self.identities[row] for row in rows]
-        arrays = (self.sex, self.age, self.predicted, self.features, self.reconstructed)
-        return Measured(identities, *(array[rows] for array in arrays))
+        chosen = {"identities": [self.identities[row] for row in rows]}
+        for field in dataclasses.fields(self)[1:]:
+            array = getattr(self, field.name)
+            chosen[field.name] = None if array is None else array[rows]
+        return Measured(**chosen)
+
+    def have(self, *names: str) -> np.ndarray:
+        """Returns the rows, as indices, in which all of these attributes were made."""
+        there = np.ones(len(self), bool)
+        for name in names:
+            array = getattr(self, name)
+            if array is None:
+                return np.zeros(0, int)
+            there &= np.isfinite(array).reshape(len(self), -1).all(axis=1)
+        return np.flatnonzero(there)
 
 
 def assess(
@@ -80,30 +120,43 @@ def assess(
 
     Returns:
         A dict of plain numbers and lists with the keys people, gallery, chance, retrieval,
-        oracles, similarity, apparent, faces_found and skipped.
+        small_gallery, oracles, ratios (recall against each oracle's), similarity, apparent,
+        faces_found and skipped, and what `trials.measure` gives.
+
+    Raises:
+        ValueError: A feature is not finite; the message names the row.
     """
+    from helpers.measuring import trials
+
     skipped: list[str] = []
     result: dict = {"people": measured.people, "gallery": len(measured)}
     result["chance"] = {
         str(k): round(ranking.chance(len(measured), k), 5) for k in ranking.RECALL_AT
     }
-    result["retrieval"] = _retrieval(measured, measured.predicted, centre, skipped)
+    ranks = gallery_ranks(measured, measured.predicted, centre, skipped)
+    result["retrieval"] = {name: found.summary().as_dict() for name, found in ranks.items()}
+    if "unmatched" in ranks:
+        small = ranking.in_small_gallery(ranks["unmatched"], SMALL_GALLERY)
+        result["small_gallery"] = small
+        if small is None:
+            skipped.append(f"A gallery of {SMALL_GALLERY} needs {SMALL_GALLERY} faces or more.")
     result["oracles"] = _demographic_oracles(measured)
+    result["ratios"] = {}
     for name, features in (oracles or {}).items():
-        result["oracles"][name] = _retrieval(measured, features, centre, [])
-    if _enough(measured.people, "similarity", skipped):
-        result["similarity"] = ranking.pair_similarity(
+        yardstick = gallery_ranks(measured, features, centre, [])
+        result["oracles"][name] = {key: r.summary().as_dict() for key, r in yardstick.items()}
+        result["ratios"][name] = {
+            key: ranking.recall_ratio(ranks[key], yardstick[key]) for key in ranks
+        }
+    if enough(measured.people, "similarity", skipped):
+        result["similarity"] = pair_similarity(
             measured.predicted, measured.features, measured.identities, centre
         )
     result["faces_found"] = round(float(measured.found.mean()), 4)
     result["apparent"] = _apparent(measured, reader, usual_age, skipped) if reader else {}
+    result |= trials.measure(measured, centre, skipped)
     result["skipped"] = skipped
     return result
-
-
-def decades(age: np.ndarray) -> np.ndarray:
-    """Returns the decade of each age as text: `20s`; empty where the age is unknown."""
-    return np.array([f"{int(a // 10) * 10}s" if np.isfinite(a) else "" for a in age])
 
 
 def galleries(measured: Measured) -> dict[str, tuple[Measured, np.ndarray | None]]:
@@ -117,99 +170,23 @@ def galleries(measured: Measured) -> dict[str, tuple[Measured, np.ndarray | None
     }
 
 
-def apparent_sex(true: np.ndarray, looks_male: np.ndarray) -> dict:
-    """Compares true with apparent sex.
-
-    Args:
-        true: `F` or `M`, (n,).
-        looks_male: Probability that the face looks male, 0 to 1, (n,).
-
-    Returns:
-        count; confusion (rows true F, M; columns apparent F, M); balanced_accuracy (mean of the
-        shares that are right for each sex) and constant_guess, what always saying the same
-        reaches.
-    """
-    apparent = np.where(np.asarray(looks_male) > 0.5, "M", "F")
-    confusion = [
-        [int(np.sum((true == row) & (apparent == column))) for column in SEXES] for row in SEXES
-    ]
-    shares = [row[index] / sum(row) for index, row in enumerate(confusion) if sum(row)]
-    return {
-        "count": len(true),
-        "confusion": confusion,
-        "balanced_accuracy": round(float(np.mean(shares)), 4),
-        "constant_guess": round(1 / len(shares), 4),
-    }
-
-
-def apparent_age(true: np.ndarray, looks: np.ndarray, usual_age: float) -> dict:
-    """Compares true with apparent age.
-
-    Args:
-        true: Years, (n,).
-        looks: Years that the face looks, (n,).
-        usual_age: The constant guess, in years.
-
-    Returns:
-        count, mean_absolute_error and constant_guess (the error of always saying `usual_age`), in
-        years, and correlation (Pearson's r; 0 where one side does not vary).
-    """
-    varies = len(true) > 2 and np.std(true) > 0 and np.std(looks) > 0
-    return {
-        "count": len(true),
-        "mean_absolute_error": round(float(np.mean(np.abs(true - looks))), 2),
-        "constant_guess": round(float(np.mean(np.abs(true - usual_age))), 2),
-        "correlation": round(float(np.corrcoef(true, looks)[0, 1]), 4) if varies else 0.0,
-    }
-
-
-def format_report(report: dict) -> str:
-    """Writes a report as a table of plain text.
-
-    Args:
-        report: What `assess` returned, with or without notes.
-    """
-    lines = [f"{report['gallery']} faces of {report['people']} people"]
-    ranked = {"voice encoder": report.get("retrieval", {})}
-    named = {"sex": "knows the sex", "demographic": "knows sex and age"}
-    named |= {"voice": "voice oracle", "latent": "latent oracle"}
-    ranked |= {named.get(key, key): value for key, value in report.get("oracles", {}).items()}
-    for gallery in GALLERIES:
-        shown = {name: value[gallery] for name, value in ranked.items() if gallery in value}
-        if not shown:
-            continue
-        first = next(iter(shown.values()))
-        heading = f"{gallery.replace('_', ' ')}: {first['candidates']:.0f} faces to choose from"
-        lines += ["", heading, "  in per cent         " + _cells(f"R@{k}" for k in first["recall"])]
-        lines.append("  chance              " + _cells(map(_percent, first["chance"].values())))
-        for name, found in shown.items():
-            cells = _cells(map(_percent, found["recall"].values()))
-            lines.append(f"  {name:<20}{cells}  median rank {found['median_rank']:g}")
-            if name == "voice encoder":
-                ends = (f"{_percent(a)}-{_percent(b)}" for a, b in found["interval"].values())
-                lines.append("    95 % interval     " + _cells(ends))
-    if "similarity" in report:
-        lines += ["", "feature similarity, mean ± SD     true pairs          shuffled pairs"]
-        for metric, values in report["similarity"].items():
-            true, shuffled = (f"{a:.3f} ± {b:.3f}" for a, b in values.values())
-            lines.append(f"  {metric:<32}{true:<20}{shuffled}")
-    lines += _apparent_lines(report)
-    lines += ["", *report.get("notes", []), *report.get("skipped", [])]
-    return "\n".join(lines).rstrip()
-
-
-def _retrieval(
+def gallery_ranks(
     measured: Measured, predicted: np.ndarray, centre: np.ndarray, skipped: list[str]
-) -> dict:
+) -> dict[str, ranking.Ranks]:
+    """Ranks the own face in each gallery that has people enough.
+
+    Args:
+        measured: The pairs.
+        predicted: Features to ask with, (n, d).
+        centre: Mean feature of the training people, (d,).
+        skipped: Gets a sentence for each gallery that is too small.
+    """
     whole = dataclasses.replace(measured, predicted=predicted)
-    result = {}
-    for name, (part, groups) in galleries(whole).items():
-        if _enough(part.people, "retrieval", skipped, name):
-            found = ranking.retrieval(
-                part.predicted, part.features, part.identities, centre, groups=groups
-            )
-            result[name] = found.as_dict()
-    return result
+    return {
+        name: ranking.ranked(part.predicted, part.features, part.identities, centre, groups=groups)
+        for name, (part, groups) in galleries(whole).items()
+        if enough(part.people, "retrieval", skipped, name)
+    }
 
 
 def _demographic_oracles(measured: Measured) -> dict:
@@ -238,53 +215,27 @@ def _apparent(
     sexed = found.select(np.isin(found.sex, SEXES))
     aged = found.select(np.isfinite(found.age))
     result: dict = {}
-    if _enough(sexed.people, "attributes", skipped, "sex"):
-        result["sex"] = apparent_sex(sexed.sex, reader.sex(sexed.reconstructed))
-        on_true = apparent_sex(sexed.sex, reader.sex(sexed.features))
+    if enough(sexed.people, "attributes", skipped, "sex"):
+        looks, best = reader.sex(sexed.reconstructed), reader.sex(sexed.features)
+        result["sex"] = apparent_sex(sexed.sex, looks, sexed.identities)
+        on_true = apparent_sex(sexed.sex, best, sexed.identities)
         result["sex"]["true_faces_balanced_accuracy"] = on_true["balanced_accuracy"]
-    if _enough(aged.people, "attributes", skipped, "age"):
+        result["sex"]["true_faces"] = on_true
+    if enough(aged.people, "attributes", skipped, "age"):
         usual = float(np.median(aged.age)) if usual_age is None else usual_age
-        result["age"] = apparent_age(aged.age, reader.age(aged.reconstructed), usual)
-        on_true = apparent_age(aged.age, reader.age(aged.features), usual)
+        looks, best = reader.age(aged.reconstructed), reader.age(aged.features)
+        result["age"] = apparent_age(aged.age, looks, usual, aged.identities)
+        on_true = apparent_age(aged.age, best, usual, aged.identities)
         result["age"]["true_faces_mean_absolute_error"] = on_true["mean_absolute_error"]
+        result["age"]["true_faces"] = on_true
     return result
 
 
-def _enough(people: int, measure: str, skipped: list[str], part: str = "") -> bool:
+def enough(people: int, measure: str, skipped: list[str], part: str = "") -> bool:
+    """Says whether there are people enough for a measure; if not, adds a sentence to `skipped`."""
     least = LEAST_PEOPLE[measure]
     if people >= least:
         return True
     name = f"{measure} ({part.replace('_', ' ')})" if part else measure
     skipped.append(f"{name} needs at least {least} people, here are {people}.")
     return False
-
-
-def _apparent_lines(report: dict) -> list[str]:
-    lines = []
-    if "faces_found" in report:
-        lines += ["", f"generated faces that are found as faces: {report['faces_found']:.1%}"]
-    apparent = report.get("apparent", {})
-    if "sex" in apparent:
-        sex = apparent["sex"]
-        (ff, fm), (mf, mm) = sex["confusion"]
-        lines.append(
-            f"apparent sex: balanced accuracy {sex['balanced_accuracy']:.1%}, constant guess "
-            f"{sex['constant_guess']:.1%}, true faces {sex['true_faces_balanced_accuracy']:.1%}"
-        )
-        lines.append(f"  true F: {ff} look F, {fm} look M; true M: {mf} look F, {mm} look M")
-    if "age" in apparent:
-        age = apparent["age"]
-        lines.append(
-            f"apparent age: mean absolute error {age['mean_absolute_error']:.1f} years, constant "
-            f"guess {age['constant_guess']:.1f}, true faces "
-            f"{age['true_faces_mean_absolute_error']:.1f}; r = {age['correlation']:.2f}"
-        )
-    return lines
-
-
-def _cells(texts: Iterable[str]) -> str:
-    return "".join(f"{text:>12}" for text in texts)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"

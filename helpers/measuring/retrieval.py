@@ -12,10 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from helpers.measuring.intervals import bootstrap_interval, ratio_interval
+
 RECALL_AT = (1, 2, 5, 10)
 """The K of R@K (Speech2Face, table 4)."""
 METRICS = ("cosine", "l1", "l2")
-RESAMPLES = 1_000
 _TIE = 1e-9
 _BLOCK = 512
 
@@ -36,6 +37,7 @@ class Retrieval:
         median_rank: Median rank of the own face; 1 is best.
         percentile_rank: Mean rank of the own face in per cent of the candidates: 0 is best, 50
             is chance, whatever the size of the gallery.
+        percentile_interval: 95 % interval of the percentile rank.
     """
 
     gallery_size: int
@@ -47,6 +49,7 @@ class Retrieval:
     interval: dict[int, tuple[float, float]]
     median_rank: float
     percentile_rank: float
+    percentile_interval: tuple[float, float]
 
     def as_dict(self) -> dict[str, object]:
         """Returns the same as plain numbers, lists and text keys, ready for JSON."""
@@ -62,6 +65,7 @@ class Retrieval:
             },
             "median_rank": round(self.median_rank, 1),
             "percentile_rank": round(self.percentile_rank, 2),
+            "percentile_interval": [round(end, 2) for end in self.percentile_interval],
         }
 
 
@@ -76,6 +80,84 @@ def chance(sizes: int | Sequence[int], k: int) -> float:
     return float(np.mean(np.minimum(k, sizes) / sizes))
 
 
+@dataclasses.dataclass(frozen=True)
+class Ranks:
+    """Where each query's own face came in its gallery.
+
+    Attributes:
+        better: How many faces lie before the own one, (n,).
+        ties: How many faces score the same as the own one, itself included, (n,). Ties are broken
+            at random, in expectation.
+        sizes: Faces each query was compared with, the own one included, (n,).
+        people: Who each query is, (n,).
+        gallery_size: Faces in the whole gallery.
+    """
+
+    better: np.ndarray
+    ties: np.ndarray
+    sizes: np.ndarray
+    people: np.ndarray
+    gallery_size: int
+
+    @property
+    def places(self) -> np.ndarray:
+        """Rank of each own face, (n,); 1 is best."""
+        return self.better + (self.ties + 1) / 2
+
+    @property
+    def percentiles(self) -> np.ndarray:
+        """Ranks in per cent of the candidates, (n,): 0 is best, 50 is chance."""
+        return 100 * (self.places - 0.5) / self.sizes
+
+    def found(self, k: int) -> np.ndarray:
+        """Returns whether each own face is among the first `k`, 0 to 1, (n,)."""
+        return np.clip((k - self.better) / self.ties, 0, 1)
+
+    def found_in(self, k: int, size: int) -> np.ndarray:
+        """Returns what `found` would be in random galleries of another size, exactly.
+
+        The own face and `size` - 1 of the others are drawn without replacement, so the number of
+        better ones among them follows the hypergeometric distribution.
+
+        Args:
+            k: How many of the first faces count.
+            size: Faces in the smaller gallery.
+
+        Raises:
+            ValueError: A query had fewer candidates than that.
+        """
+        from scipy.stats import hypergeom
+
+        if self.sizes.min() < size:
+            raise ValueError(
+                f"A gallery of {size} needs {size} faces or more; here are {self.sizes.min():.0f}."
+            )
+        before = np.round(self.places - 1).astype(int)
+        return hypergeom.cdf(k - 1, self.sizes.astype(int) - 1, before, size - 1)
+
+    def summary(self, seed: int = 0) -> Retrieval:
+        """Turns the ranks into recalls with chance and intervals.
+
+        Args:
+            seed: Seed of the bootstrap, which draws people and not queries.
+        """
+        found = {k: self.found(k) for k in RECALL_AT}
+        percentiles = self.percentiles
+        low, high = bootstrap_interval(percentiles / 100, self.people, seed)
+        return Retrieval(
+            gallery_size=self.gallery_size,
+            candidates=float(np.mean(self.sizes)),
+            queries=len(self.better),
+            people=len(np.unique(self.people)),
+            chance={k: chance(self.sizes, k) for k in RECALL_AT},
+            recall={k: float(values.mean()) for k, values in found.items()},
+            interval={k: bootstrap_interval(v, self.people, seed) for k, v in found.items()},
+            median_rank=float(np.median(self.places)),
+            percentile_rank=float(np.mean(percentiles)),
+            percentile_interval=(100 * low, 100 * high),
+        )
+
+
 def retrieval(
     predicted: np.ndarray,
     gallery: np.ndarray,
@@ -83,6 +165,7 @@ def retrieval(
     centre: np.ndarray | None = None,
     metric: str = "cosine",
     groups: Sequence | None = None,
+    rows: Sequence[int] | None = None,
 ) -> Retrieval:
     """Ranks the gallery for every predicted feature and looks for the own face.
 
@@ -95,32 +178,50 @@ def retrieval(
         metric: `cosine`, `l1` or `l2`.
         groups: A label for each row, such as the sex: a query is compared only with faces of its
             own group (matched gallery). None compares with all.
+        rows: Which rows to ask for; the gallery stays whole. None asks for all.
 
     Raises:
         ValueError: Shapes do not fit, a feature is not finite or the metric does not exist.
     """
-    predicted, gallery = _features(predicted, "predicted"), _features(gallery, "gallery")
+    return ranked(predicted, gallery, identities, centre, metric, groups, rows).summary()
+
+
+def ranked(
+    predicted: np.ndarray,
+    gallery: np.ndarray,
+    identities: Sequence,
+    centre: np.ndarray | None = None,
+    metric: str = "cosine",
+    groups: Sequence | None = None,
+    rows: Sequence[int] | None = None,
+) -> Ranks:
+    """Does what `retrieval` does and returns each query's rank; same arguments."""
+    gallery = check_features(gallery, "gallery")
+    asked = np.arange(len(gallery)) if rows is None else np.asarray(rows, int)
+    predicted = np.asarray(predicted, float)
     if predicted.shape != gallery.shape:
         raise ValueError(
             f"predicted {predicted.shape} and gallery {gallery.shape} should have one shape: "
             "row i of both belongs together."
         )
+    predicted = check_features(predicted[asked], "predicted", asked)
     if metric not in METRICS:
         raise ValueError(f"metric={metric!r} is not valid. Choose one of: {', '.join(METRICS)}.")
     if centre is not None:
         predicted, gallery = predicted - centre, gallery - centre
     people = _labels(identities, len(gallery), "identities")
     allowed = _labels(groups, len(gallery), "groups")
-    better, ties, sizes = (np.zeros(len(gallery)) for _ in range(3))
-    for start in range(0, len(gallery), _BLOCK):
-        rows = np.arange(start, min(start + _BLOCK, len(gallery)))
-        scores = similarity_matrix(predicted[rows], gallery, metric)
-        own = scores[np.arange(len(rows)), rows][:, None]
-        candidate = (allowed[rows, None] == allowed) & (people[rows, None] != people)
-        better[rows] = (candidate & (scores > own + _TIE)).sum(1)
-        ties[rows] = 1 + (candidate & (np.abs(scores - own) <= _TIE)).sum(1)
-        sizes[rows] = 1 + candidate.sum(1)
-    return from_ranks(better, ties, sizes, people)
+    better, ties, sizes = (np.zeros(len(asked)) for _ in range(3))
+    for start in range(0, len(asked), _BLOCK):
+        here = slice(start, start + _BLOCK)
+        some = asked[here]
+        scores = similarity_matrix(predicted[here], gallery, metric)
+        own = scores[np.arange(len(some)), some][:, None]
+        candidate = (allowed[some, None] == allowed) & (people[some, None] != people)
+        better[here] = (candidate & (scores > own + _TIE)).sum(1)
+        ties[here] = 1 + (candidate & (np.abs(scores - own) <= _TIE)).sum(1)
+        sizes[here] = 1 + candidate.sum(1)
+    return Ranks(better, ties, sizes, people[asked], len(gallery))
 
 
 def attribute_oracle(
@@ -141,166 +242,92 @@ def attribute_oracle(
     allowed = _labels(groups, len(known), "groups")
     candidate = (allowed[:, None] == allowed) & (people[:, None] != people)
     ties = 1 + (candidate & (known[:, None] == known)).sum(1)
-    return from_ranks(np.zeros(len(known)), ties, 1 + candidate.sum(1), people)
+    return Ranks(np.zeros(len(known)), ties, 1 + candidate.sum(1), people, len(known)).summary()
 
 
-def from_ranks(
-    better: np.ndarray, ties: np.ndarray, sizes: np.ndarray, identities: Sequence, seed: int = 0
-) -> Retrieval:
-    """Turns ranks into recalls with chance and intervals.
+def recall_ratio(ranks: Ranks, yardstick: Ranks, k: int = 10) -> dict[str, object]:
+    """Compares the recall of two predictors on the same queries.
 
     Args:
-        better: For each query, how many faces lie before the own one, (n,).
-        ties: How many faces score the same as the own one, itself included, (n,). Ties are broken
-            at random, in expectation.
-        sizes: Faces each query was compared with, the own one included, (n,).
-        identities: Who each query is; the bootstrap draws people, not queries, because two clips
-            of one person are not two independent trials.
-        seed: Seed of the bootstrap.
+        ranks: Of the predictor.
+        yardstick: Of what it is compared with, such as the voice oracle.
+        k: The K of R@K.
+
+    Returns:
+        `recall` and `yardstick` (both 0 to 1), `ratio` and its 95 % `interval` (paired bootstrap
+        over people). Ratio and interval are None where the yardstick finds nothing.
     """
-    people = _labels(identities, len(better), "identities")
-    recall, interval = {}, {}
-    for k in RECALL_AT:
-        found = np.clip((k - better) / ties, 0, 1)
-        recall[k] = float(found.mean())
-        interval[k] = bootstrap_interval(found, people, seed)
-    ranks = better + (ties + 1) / 2
-    return Retrieval(
-        gallery_size=len(better),
-        candidates=float(np.mean(sizes)),
-        queries=len(better),
-        people=len(np.unique(people)),
-        chance={k: chance(sizes, k) for k in RECALL_AT},
-        recall=recall,
-        interval=interval,
-        median_rank=float(np.median(ranks)),
-        percentile_rank=float(100 * np.mean((ranks - 0.5) / sizes)),
-    )
+    if not np.array_equal(ranks.people, yardstick.people):
+        raise ValueError("Both should have been asked for the same people in the same order.")
+    found, other = ranks.found(k), yardstick.found(k)
+    result = {"recall": round(float(found.mean()), 5), "yardstick": round(float(other.mean()), 5)}
+    if not other.any():
+        return {**result, "ratio": None, "interval": None}
+    ends = ratio_interval(found, other, ranks.people)
+    ratio = round(float(found.mean() / other.mean()), 4)
+    return {**result, "ratio": ratio, "interval": [round(end, 4) for end in ends]}
 
 
-def bootstrap_interval(
-    values: np.ndarray, identities: Sequence, seed: int = 0
-) -> tuple[float, float]:
-    """Returns the 95 % interval of a mean, resampling people 1,000 times with replacement.
+def in_small_gallery(ranks: Ranks, size: int = 100) -> dict[str, object] | None:
+    """What R@K would be in galleries of another size, from the same ranks.
 
-    Where all values are 0 or all are 1 there is nothing to resample; then the open end is the exact
-    binomial bound (with n people and no hit, about 3.7 / n).
+    A recall depends on the gallery; only at one size can two results be compared. Most published
+    tables of this field have 100 faces in the gallery, or count per cent, which is the same.
 
     Args:
-        values: One value per query, 0 to 1, (n,).
-        identities: Who each query is.
-        seed: Seed of the resampling.
+        ranks: In the gallery that there is.
+        size: Faces in the gallery to compute for.
+
+    Returns:
+        `gallery_size`, and `chance`, `recall` and `interval` by K as in `Retrieval.as_dict`; None
+        where there are fewer faces.
     """
-    values = np.asarray(values, float)
-    _, person = np.unique(np.asarray(identities), return_inverse=True)
-    count = np.bincount(person)
-    total = np.bincount(person, weights=values)
-    people = len(count)
-    bound = 0.025 ** (1 / people)
-    if values.max() == 0:
-        return 0.0, 1 - bound
-    if values.min() == 1:
-        return bound, 1.0
-    random = np.random.default_rng(seed)
-    drawn = random.multinomial(people, np.full(people, 1 / people), size=RESAMPLES)
-    low, high = np.quantile((drawn @ total) / (drawn @ count), (0.025, 0.975))
-    return float(low), float(high)
+    if ranks.sizes.min() < size:
+        return None
+    found = {str(k): ranks.found_in(k, size) for k in RECALL_AT}
+    ends = {k: bootstrap_interval(values, ranks.people) for k, values in found.items()}
+    return {
+        "gallery_size": size,
+        "chance": {str(k): k / size for k in RECALL_AT},
+        "recall": {k: round(float(values.mean()), 5) for k, values in found.items()},
+        "interval": {k: [round(end, 5) for end in both] for k, both in ends.items()},
+    }
 
 
 def similarity_matrix(queries: np.ndarray, gallery: np.ndarray, metric: str) -> np.ndarray:
     """Returns how alike each query and each face are, (queries, gallery); larger is more alike."""
     if metric == "cosine":
-        return _unit(queries) @ _unit(gallery).T
+        return unit(queries) @ unit(gallery).T
     from scipy.spatial.distance import cdist
 
     return -cdist(queries, gallery, {"l1": "cityblock", "l2": "euclidean"}[metric])
 
 
-def pair_similarity(
-    predicted: np.ndarray,
-    gallery: np.ndarray,
-    identities: Sequence,
-    centre: np.ndarray | None = None,
-    seed: int = 0,
-) -> dict[str, dict[str, list[float]]]:
-    """Compares predicted with true features, and with those of somebody else.
-
-    Args:
-        predicted: Features predicted from voices, (n, d).
-        gallery: Features of the faces that belong to them, (n, d).
-        identities: Who row i is.
-        centre: Mean feature of the training people, (d,); for the cosine.
-        seed: Seed of the shuffling.
-
-    Returns:
-        `{"cosine": {"true": [mean, SD], "shuffled": [mean, SD]}, "l1": ..., "l2": ...}`.
-    """
-    true, shuffled = pair_similarities(predicted, gallery, identities, centre, seed)
-    return {
-        metric: {
-            name: [round(float(values[metric].mean()), 5), round(float(values[metric].std()), 5)]
-            for name, values in (("true", true), ("shuffled", shuffled))
-        }
-        for metric in METRICS
-    }
-
-
-def pair_similarities(
-    predicted: np.ndarray,
-    gallery: np.ndarray,
-    identities: Sequence,
-    centre: np.ndarray | None = None,
-    seed: int = 0,
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Returns each pair's similarities, and those with the face of somebody else.
-
-    Args:
-        predicted: As in `pair_similarity`, like the others.
-        gallery: The true features.
-        identities: Who row i is.
-        centre: Mean feature of the training people.
-        seed: Seed of the shuffling.
-
-    Returns:
-        True and shuffled, each a dict from metric to one value per pair, (n,).
-    """
-    predicted, gallery = _features(predicted, "predicted"), _features(gallery, "gallery")
-    people = _labels(identities, len(gallery), "identities")
-    random = np.random.default_rng(seed)
-    others = gallery[[_somebody_else(people, row, random) for row in range(len(people))]]
-    true, shuffled = (
-        {metric: pairwise(predicted, faces, metric, centre) for metric in METRICS}
-        for faces in (gallery, others)
-    )
-    return true, shuffled
-
-
-def pairwise(
-    first: np.ndarray, second: np.ndarray, metric: str, centre: np.ndarray | None = None
-) -> np.ndarray:
-    """Returns cosine, or L1 or L2 distance, of row i and row i, (n,)."""
-    if metric == "cosine":
-        middle = 0 if centre is None else centre
-        return (_unit(first - middle) * _unit(second - middle)).sum(1)
-    return np.linalg.norm(first - second, ord={"l1": 1, "l2": 2}[metric], axis=1)
-
-
-def _somebody_else(people: np.ndarray, row: int, random: np.random.Generator) -> int:
-    others = np.flatnonzero(people != people[row])
-    return int(random.choice(others)) if len(others) else row
-
-
-def _unit(features: np.ndarray) -> np.ndarray:
+def unit(features: np.ndarray) -> np.ndarray:
+    """Scales each feature of (n, d) to length 1; one of length 0 stays as it is."""
     return features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
 
 
-def _features(values: np.ndarray, name: str) -> np.ndarray:
+def check_features(values: np.ndarray, name: str, rows: Sequence[int] | None = None) -> np.ndarray:
+    """Returns features as float64, (n, d), or says which row is wrong.
+
+    Args:
+        values: Features.
+        name: What they are called in the message.
+        rows: Numbers of the rows, where these are some rows of a larger array.
+
+    Raises:
+        ValueError: There is none, the shape is another, or a value is not finite.
+    """
     values = np.asarray(values, np.float64)
     if values.ndim != 2 or not len(values):
         raise ValueError(f"{name} should be of shape (n, d) with n at least 1, not {values.shape}.")
-    if not np.isfinite(values).all():
-        row = int(np.flatnonzero(~np.isfinite(values).all(axis=1))[0])
-        raise ValueError(f"Row {row} of {name} holds a value that is not finite.")
+    finite = np.isfinite(values).all(axis=1)
+    if not finite.all():
+        bad = np.flatnonzero(~finite)
+        first = bad[0] if rows is None else rows[bad[0]]
+        more = f" ({len(bad)} rows do)" if len(bad) > 1 else ""
+        raise ValueError(f"Row {first} of {name} holds a value that is not finite{more}.")
     return values
 
 
