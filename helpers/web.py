@@ -17,6 +17,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 _USER_AGENT = "speech2face-notebooks/0.1 (teaching notebooks; one request at a time)"
@@ -65,13 +66,24 @@ LIMITS = Limits()
 """How patient `fetch` is unless told otherwise."""
 
 
-def fetch(url: str, path: Path, limits: Limits | None = None) -> None:
+def fetch(
+    url: str,
+    path: Path,
+    limits: Limits | None = None,
+    what: str = "video",
+    edition: Path | None = None,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> None:
     """Downloads a file over HTTP(S). A transfer that breaks off goes on where it stopped.
 
     Args:
         url: Address; other schemes than http and https are refused, also in redirects.
         path: File to write.
         limits: How patient to be; None takes `LIMITS`.
+        what: What the file should be, for the reason why a web page is refused.
+        edition: Where to remember which edition of the file has begun to arrive, so that a later
+            call goes on where this one stopped; deleted at the end. None begins anew each time.
+        progress: Called with the bytes that are here and those of the whole file, as far as known.
 
     Raises:
         Refusal: With the status and reason that the row gets.
@@ -83,13 +95,17 @@ def fetch(url: str, path: Path, limits: Limits | None = None) -> None:
     opener = _opener()
     deadline = time.monotonic() + limits.total_s
     waits = iter(limits.waits_s)
-    version = ""
+    version = edition.read_text() if edition is not None and edition.exists() else ""
     while True:
         had = path.stat().st_size if path.exists() else 0
         try:
             with _response(opener, url, had, version, limits) as response:
                 version = _version(response)
-                _receive(response, path, had, limits, deadline)
+                if edition is not None:
+                    edition.write_text(version)
+                _receive(response, path, had, limits, deadline, what, progress)
+            if edition is not None:
+                edition.unlink()
             return
         except _Interrupted as interruption:
             if path.exists() and path.stat().st_size >= had + _BLOCK_BYTES:
@@ -188,7 +204,15 @@ def _version(response) -> str:
     return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
 
 
-def _receive(response, path: Path, had: int, limits: Limits, deadline: float) -> None:
+def _receive(
+    response,
+    path: Path,
+    had: int,
+    limits: Limits,
+    deadline: float,
+    what: str,
+    progress: Callable[[int, int | None], None] | None,
+) -> None:
     """Writes the body of a response behind what is here, or in its place."""
     host = urllib.parse.urlsplit(response.url).hostname
     rest = response.status == 206
@@ -197,7 +221,7 @@ def _receive(response, path: Path, had: int, limits: Limits, deadline: float) ->
         page = response.read1(_BLOCK_BYTES)
         if _BLOCKED_WORDS.search(page):
             raise Refusal("blocked", f"{host} asks for a proof that we are no robot.")
-        raise Refusal("rejected", "The address gives a web page, not a video.")
+        raise Refusal("rejected", f"The address gives a web page, not a {what}.")
     too_large = f"The file is larger than {limits.size / 1e6:,.0f} MB."
     if total is not None and total > limits.size:
         raise Refusal("rejected", too_large)
@@ -211,6 +235,8 @@ def _receive(response, path: Path, had: int, limits: Limits, deadline: float) ->
             if size > limits.size:
                 raise Refusal("rejected", too_large)
             file.write(block)
+            if progress is not None:
+                progress(size, total)
             now = time.monotonic()
             if now > deadline:
                 raise _Interrupted(f"{host} is too slow: {size / 1e6:.1f} MB so far.")
