@@ -109,10 +109,10 @@ def persona(islander: Islander) -> Persona:
         air=(2.5 if woman else 0.5) + 0.9 * breathy,
         first_harmonic=(-1.4 if woman else 2.6) + 0.8 * breathy + 1.8 * old,
         breathiness=float(
-            np.clip((0.20 if woman else 0.12) + 0.07 * breathy + 0.45 * old + island.breath, 0, 1)
+            np.clip((0.14 if woman else 0.16) + 0.07 * breathy + 0.45 * old + island.breath, 0, 1)
         ),
-        jitter=float(0.0036 * np.exp(0.15 * breathy + 1.5 * old)),
-        shimmer=float(0.030 * np.exp(0.15 * breathy + 1.0 * old)),
+        jitter=float((0.0030 if woman else 0.0042) * np.exp(0.15 * breathy + 1.5 * old)),
+        shimmer=float((0.026 if woman else 0.036) * np.exp(0.15 * breathy + 1.0 * old)),
     )
     moves = melody.Melody(
         mean=_PITCH[sex]
