@@ -1,8 +1,14 @@
 """The paper's encoder to the unit, the published one beside it, and what every network shares."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
+import voice_backend
 
 from helpers import spectrogram, training, voice_networks
 from helpers.settings import SPEECH_SAMPLES
@@ -156,3 +162,27 @@ def test_networks_are_built_by_name_saved_and_loaded(name, tmp_path):
 def test_an_unknown_network_is_named_with_those_there_are():
     with pytest.raises(ValueError, match="'large'.*compact, paper, published"):
         voice_networks.build("large")
+
+
+# --- backends ------------------------------------------------------------------------------------
+
+
+def test_networks_losses_and_training_are_the_same_on_jax(tmp_path):
+    """The same files, opened by another process on another backend, compute the same."""
+    pytest.importorskip("jax", reason="JAX is not installed.")
+    for name in voice_backend.NETWORKS:
+        network = voice_networks.build(name, voice_backend.SIZE, seed=1, width=1 / 16)
+        training.save(network, tmp_path / f"{name}.keras")
+    other = "tensorflow" if keras.backend.backend() == "jax" else "jax"
+    script = Path(__file__).with_name("voice_backend.py")
+    subprocess.run(
+        [sys.executable, str(script), str(tmp_path)],
+        env={**os.environ, "KERAS_BACKEND": other},
+        check=True,
+    )
+    here = voice_backend.compute(tmp_path)
+    with np.load(tmp_path / f"{other}.npz") as there:
+        assert set(there) == set(here)
+        for name, value in here.items():
+            tolerance = 1e-3 if name.endswith("_gradients") or "_loss_" in name else 1e-4
+            np.testing.assert_allclose(there[name], value, tolerance, tolerance, err_msg=name)

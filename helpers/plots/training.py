@@ -22,6 +22,8 @@ _NAMES = {
     "direction": "Direction term",
     "distance": "Distance term",
     "contrastive": "Contrastive term",
+    "decoder": "Decoder term",
+    "distillation": "Distillation term",
     "l1": "L1 of pixels, training",
     "val_l1": "L1 of pixels, validation",
     "critic": "Discriminator",
@@ -38,7 +40,10 @@ def encoder_curves(measures: Measures) -> Figure:
         measures: What `voice_encoder.train` returns or `training.LiveFigure` hands over.
     """
     drawn, axes = style.figure(1, 2, (12, 4.2))
-    _lines(axes[0, 0], measures, ("loss", "direction", "distance", "contrastive"), "Loss")
+    terms = ("loss", "decoder", "direction", "distance", "distillation", "contrastive")
+    _lines(axes[0, 0], measures, terms, "Loss")
+    if "distillation" in measures:  # The paper's terms differ by factors of a thousand.
+        axes[0, 0].set(yscale="log", ylabel="Loss, and its terms before their weights")
     _recall(axes[0, 1], measures)
     return drawn
 
