@@ -1,10 +1,11 @@
 """A clip becomes faces: detect, choose the speaker, crop, align, describe.
 
 Each face of the speaker is cropped as VGGFace2 does it, turned and scaled into one canonical
-position, and described by dlib.
+position (`face_alignment`), and described by dlib or by a network of the VGG-Face family.
 
-Finding faces needs TensorFlow and stays in this process. Decoding clips and describing faces do
-not need it; they take most of the time and go to workers, one per core.
+Finding faces needs TensorFlow and stays in this process, and so does a VGG-Face network, which
+describes many faces at once. Decoding clips, landmarks and dlib do not need it; they go to workers,
+one per core.
 """
 
 from __future__ import annotations
@@ -19,20 +20,17 @@ import numpy as np
 import pyarrow as pa
 
 from helpers import face_features, media
+from helpers.face_alignment import align, five_points, frontality, template
 from helpers.face_detection import Detection, choose_speaker, detector, follow
-from helpers.settings import ALIGNED_SIZE, CROP_MARGIN, CROP_SIZE
+from helpers.settings import CROP_MARGIN, CROP_SIZE
 
 if TYPE_CHECKING:
     from helpers.session import Session
     from helpers.tables import Report
+    from helpers.vgg_face import FaceDescriber
 
-# The canonical face, in shares of its side: eyes, nose tip, mouth corners. With these the picture
-# reaches from the chin to the hair. The eyes count most: they move least when people talk.
-_EYE_DISTANCE, _EYE_HEIGHT = 0.28, 0.42
-_TEMPLATE = np.array([0.5, _EYE_HEIGHT]) + _EYE_DISTANCE * np.array(
-    [(-0.5, 0.0), (0.5, 0.0), (0.0, 0.48), (-0.40, 1.13), (0.40, 1.13)]
-)
-_TEMPLATE_WEIGHTS = np.array([1.0, 1.0, 0.25, 0.25, 0.25])
+__all__ = ["SCHEMA", "Face", "align", "build_faces", "crop", "face_of", "faces_in", "faces_of_clip"]
+__all__ += ["faces_of_clips", "five_points", "from_jpeg", "frontality", "template", "to_jpeg"]
 
 _CLIP_COLUMNS = [
     *("clip_id", "speaker_id", "split", "status", "reason"),
@@ -63,6 +61,8 @@ SCHEMA = pa.schema(
 
 _Refusal = tuple[str, str] | tuple[()]
 """Status and reason of a clip without faces; empty where it has frames to look at."""
+_Task = tuple[np.ndarray, Detection, int]
+"""A picture, a face in it, and how many faces there were to choose from."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Face:
         frontality: 0 (profile) to 1 (looks straight ahead).
         crop: (224, 224, 3) uint8 RGB.
         aligned: (128, 128, 3) uint8 RGB.
-        feature: (128,) float32.
+        feature: float32, as long as `FEATURE_SIZES` says of the network that made it.
         faces_in_frame: How many faces there were to choose from.
     """
 
@@ -116,95 +116,62 @@ def crop(
     return cv2.resize(square, (size, size), interpolation=way)
 
 
-def align(image: np.ndarray, points: np.ndarray, size: int = ALIGNED_SIZE) -> np.ndarray:
-    """Turns, scales and shifts a face into the canonical position.
-
-    A similarity transform takes eyes, nose and corners of the mouth as near as possible to where
-    they are in the canonical face. Closed-form least squares: with five points, OpenCV's RANSAC
-    is the worst choice.
-
-    Args:
-        image: (height, width, 3) uint8 RGB.
-        points: (68, 2) landmarks or (5, 2) keypoints of the face in pixels.
-        size: Side of the aligned face in pixels.
-
-    Returns:
-        (size, size, 3) uint8 RGB.
-    """
-    points = five_points(points)
-    scale = np.hypot(*_similarity(points, size)[:, 0])
-    if scale < 1:
-        # A warp does not average pixels, so a big face is shrunk before it.
-        height, width = image.shape[:2]
-        small = max(1, round(width * scale)), max(1, round(height * scale))
-        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
-        points = (points + 0.5) * (np.array(small) / (width, height)) - 0.5
-    return cv2.warpAffine(
-        image,
-        _similarity(points, size),
-        (size, size),
-        flags=cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-
-
-def five_points(points: np.ndarray) -> np.ndarray:
-    """Returns (5, 2) float64: eyes, nose tip, corners of the mouth of 68 landmarks (or of 5)."""
-    points = np.asarray(points, float)
-    if len(points) == 5:
-        return points
-    eyes = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
-    return np.stack([*eyes, points[30], points[48], points[54]])
-
-
-def template(size: int = ALIGNED_SIZE) -> np.ndarray:
-    """Returns (5, 2): where eyes, nose tip and corners of the mouth are in an aligned face."""
-    return _TEMPLATE * size - 0.5
-
-
-def _similarity(points: np.ndarray, size: int) -> np.ndarray:
-    """Returns the (2, 3) similarity transform from five points to the template."""
-    weights = _TEMPLATE_WEIGHTS / _TEMPLATE_WEIGHTS.sum()
-    here, there = (values[:, 0] + 1j * values[:, 1] for values in (points, template(size)))
-    here_mean, there_mean = weights @ here, weights @ there
-    here_off, there_off = here - here_mean, there - there_mean
-    factor = np.vdot(here_off, weights * there_off) / np.vdot(here_off, weights * here_off)
-    shift = there_mean - factor * here_mean
-    return np.array(
-        [[factor.real, -factor.imag, shift.real], [factor.imag, factor.real, shift.imag]]
-    )
-
-
-def frontality(points: np.ndarray) -> float:
-    """Says how straight ahead a face looks, from the symmetry of its landmarks.
-
-    When a head turns, the nose comes nearer to one side of the face's outline, to one eye and to
-    one corner of the mouth. Tilting the head to a shoulder changes nothing.
-
-    Args:
-        points: (68, 2) landmarks in pixels.
-
-    Returns:
-        1 for a symmetric face, 0 where one side is three times as wide as the other or more.
-    """
-    points = np.asarray(points, float)
-    eyes = five_points(points)[:2]
-    across = (eyes[1] - eyes[0]) / np.hypot(*(eyes[1] - eyes[0]))
-    place = (points - points[30]) @ across
-    pairs = ((1, 15), (2, 14), (3, 13), (36, 45), (39, 42))
-    left = sum(abs(place[one]) for one, _ in pairs)
-    right = sum(abs(place[other]) for _, other in pairs)
-    return float(max(0.0, 1 - 2 * abs(left - right) / (left + right)))
-
-
-def face_of(image: np.ndarray, detection: Detection, faces_in_frame: int = 1) -> Face:
+def face_of(
+    image: np.ndarray,
+    detection: Detection,
+    faces_in_frame: int = 1,
+    network: FaceDescriber | None = None,
+) -> Face:
     """Makes everything of a detected face: landmarks, crop, aligned face and feature.
 
     Args:
         image: (height, width, 3) uint8 RGB.
         detection: The face.
         faces_in_frame: How many faces there were to choose from.
+        network: What turns its crop into a feature (`face_features.describer`); None takes dlib.
     """
+    face = _undescribed((image, detection, faces_in_frame))
+    if network is not None:
+        return _described([face], network)[0]
+    feature = face_features.describe(image, detection.box, face.landmarks)
+    return dataclasses.replace(face, feature=feature)
+
+
+def faces_in(
+    images: Sequence[np.ndarray],
+    face_xy: tuple[float, float] | None = None,
+    run: Callable[..., Iterable] = map,
+    network: FaceDescriber | None = None,
+) -> list[Face | None]:
+    """Finds the main face of each image and makes everything of it.
+
+    Args:
+        images: (height, width, 3) uint8 RGB each.
+        face_xy: As in `choose_speaker`, the same for all images.
+        run: How to describe the faces: `map`, or `session.parallel_map` for all cores.
+        network: As in `face_of`.
+
+    Returns:
+        For each image its face, or None where there is none.
+    """
+    found = detector()(images)
+    tasks: list[_Task] = []
+    for image, faces in zip(images, found, strict=True):
+        speaker = choose_speaker(faces, face_xy, image.shape)
+        if speaker is not None:
+            tasks.append((image, speaker, len(faces)))
+    made = list(run(_face_by_dlib if network is None else _undescribed, tasks))
+    described = iter(_described(made, network))
+    return [next(described) if faces else None for faces in found]
+
+
+def _face_by_dlib(task: _Task) -> Face:
+    return face_of(*task)
+
+
+def _undescribed(task: _Task) -> Face:
+    """Makes everything of a face but its feature."""
+    image, detection, faces_in_frame = task
     points = face_features.landmarks(image, detection.box)
     return Face(
         box=detection.box,
@@ -214,38 +181,20 @@ def face_of(image: np.ndarray, detection: Detection, faces_in_frame: int = 1) ->
         frontality=frontality(points),
         crop=crop(image, detection.box),
         aligned=align(image, points),
-        feature=face_features.describe(image, detection.box, points),
+        feature=np.empty(0, np.float32),
         faces_in_frame=faces_in_frame,
     )
 
 
-def faces_in(
-    images: Sequence[np.ndarray],
-    face_xy: tuple[float, float] | None = None,
-    run: Callable[..., Iterable] = map,
-) -> list[Face | None]:
-    """Finds the main face of each image and makes everything of it.
-
-    Args:
-        images: (height, width, 3) uint8 RGB each.
-        face_xy: As in `choose_speaker`, the same for all images.
-        run: How to describe the faces: `map`, or `session.parallel_map` for all cores.
-
-    Returns:
-        For each image its face, or None where there is none.
-    """
-    found = detector()(images)
-    tasks: list[tuple[np.ndarray, Detection, int]] = []
-    for image, faces in zip(images, found, strict=True):
-        speaker = choose_speaker(faces, face_xy, image.shape)
-        if speaker is not None:
-            tasks.append((image, speaker, len(faces)))
-    described = iter(run(_face_of_task, tasks))
-    return [next(described) if faces else None for faces in found]
-
-
-def _face_of_task(task: tuple[np.ndarray, Detection, int]) -> Face:
-    return face_of(*task)
+def _described(faces: list[Face | _Refusal], network: FaceDescriber | None) -> list:
+    """Lets a network describe faces that workers have cut out; without one they are described."""
+    if network is None:
+        return faces
+    features = iter(network([face.crop for face in faces if isinstance(face, Face)]))
+    return [
+        dataclasses.replace(face, feature=next(features)) if isinstance(face, Face) else face
+        for face in faces
+    ]
 
 
 def to_jpeg(image: np.ndarray, quality: int = 95) -> bytes:
@@ -275,7 +224,10 @@ def faces_of_clip(row: dict, frames_per_clip: int = 2) -> list[dict]:
 
 
 def faces_of_clips(
-    rows: Sequence[dict], frames_per_clip: int = 2, run: Callable[..., Iterable] = map
+    rows: Sequence[dict],
+    frames_per_clip: int = 2,
+    run: Callable[..., Iterable] = map,
+    network: FaceDescriber | None = None,
 ) -> list[list[dict]]:
     """Does what `faces_of_clip` does for many clips at once, which is faster.
 
@@ -283,6 +235,7 @@ def faces_of_clips(
         rows: Rows of the table `clips`.
         frames_per_clip: As in `faces_of_clip`.
         run: How to decode and to describe: `map`, or `session.parallel_map` for all cores.
+        network: As in `face_of`.
 
     Returns:
         For each clip its rows of the table `faces`.
@@ -290,14 +243,16 @@ def faces_of_clips(
     clips = list(run(_frames_of_clip, [(row, frames_per_clip) for row in rows]))
     found = iter(detector()([frame for frames, _ in clips for _, frame in frames]))
     spoken: list[list[float]] = []
-    tasks: list[tuple[np.ndarray, Detection, int]] = []
+    tasks: list[_Task] = []
     for row, (frames, _) in zip(rows, clips, strict=True):
         faces = [next(found) for _ in frames]
         speaker = follow(faces, frames[0][1].shape, _face_xy(row)) if frames else []
         there = [index for index, face in enumerate(speaker) if face is not None]
         spoken.append([frames[index][0] for index in there])
         tasks += [(frames[index][1], speaker[index], len(faces[index])) for index in there]
-    described = iter(run(_face_or_refusal, tasks))
+    by_dlib = network is None
+    cut_out = list(run(_face_or_refusal, [(task, by_dlib) for task in tasks]))
+    described = iter(_described(cut_out, network))
     made = []
     for row, (frames, refusal), times in zip(rows, clips, spoken, strict=True):
         faces = [(time_s, next(described)) for time_s in times]
@@ -324,9 +279,10 @@ def _frames_of_clip(task: tuple[dict, int]) -> tuple[list[tuple[float, np.ndarra
     return sorted(frames.items()), () if frames else ("rejected", "The clip has no frames.")
 
 
-def _face_or_refusal(task: tuple[np.ndarray, Detection, int]) -> Face | _Refusal:
+def _face_or_refusal(task: tuple[_Task, bool]) -> Face | _Refusal:
+    face, by_dlib = task
     try:
-        return _face_of_task(task)
+        return _face_by_dlib(face) if by_dlib else _undescribed(face)
     except Exception as error:  # One odd face must not stop the others.
         return _unexpected(error)
 
@@ -373,16 +329,20 @@ def build_faces(session: Session) -> Report:
     """Makes the table `faces` from the table `clips`: what notebook 02 does.
 
     Args:
-        session: The session; its settings say how many frames of each clip to look at.
+        session: The session; its settings say how many frames of each clip to look at, and which
+            network describes the faces.
 
     Returns:
         How many shards were made and kept.
 
     Raises:
         helpers.tables.MissingTable: Notebook 01 has not been run.
+        MissingModel: The network's weights are not there and could not be fetched.
+        BadWeights: They are not the right ones.
     """
     from helpers.session import parallel_map
 
+    network = face_features.describer(session)
     clips = session.workspace.require("clips")
     keys = clips.read(columns=["clip_id"])["clip_id"].to_pylist()
     # Shards are made in the order of the keys, so one walk through the clips serves them all.
@@ -391,7 +351,8 @@ def build_faces(session: Session) -> Report:
     def make(some: list[str]) -> list[dict]:
         wanted = set(some)
         here = itertools.islice((row for row in rows if row["clip_id"] in wanted), len(some))
-        made = faces_of_clips(list(here), session.settings.frames_per_clip, parallel_map)
+        frames = session.settings.frames_per_clip
+        made = faces_of_clips(list(here), frames, parallel_map, network)
         return [row for rows_of_clip in made for row in rows_of_clip]
 
     return session.workspace.table("faces").build(keys, make, SCHEMA)

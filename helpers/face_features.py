@@ -1,10 +1,11 @@
-"""A face becomes a feature: 68 landmarks and the 128-D descriptor of dlib's recognition network.
+"""A face becomes a feature: 68 landmarks, and the descriptor of a recognition network.
 
-Both models come inside the `face_recognition_models` wheel, so nothing is downloaded. The
-descriptor (ResNet-29, dlib_face_recognition_resnet_model_v1) was trained on some three million
-faces; two pictures with a distance below 0.6 usually show the same person. The 68-point predictor
-was trained on the iBUG 300-W data set, whose licence excludes commercial use: research and
-teaching only.
+The networks of the VGG-Face family, 4,096 or 2,048 numbers a face, are in `vgg_face`; their weights
+have to be fetched. Here is dlib's, 128 numbers a face. It and the landmarks come inside the
+`face_recognition_models` wheel, so nothing is downloaded. The descriptor (ResNet-29,
+dlib_face_recognition_resnet_model_v1) was trained on some three million faces; two pictures with a
+distance below 0.6 usually show the same person. The 68-point predictor was trained on the iBUG
+300-W data set, whose licence excludes commercial use: research and teaching only.
 
 dlib is imported on first use, because it takes time, and because workers load it on their own.
 """
@@ -15,10 +16,15 @@ import functools
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from helpers.settings import FEATURE_SIZES
+
+if TYPE_CHECKING:
+    from helpers.session import Session
+    from helpers.vgg_face import FaceDescriber
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 ISLANDER_FEATURES = PRETRAINED / "islander_features.parquet"
@@ -29,7 +35,7 @@ _CHIP_PADDING = 0.25
 
 
 class MissingModel(RuntimeError):  # noqa: N818
-    """A recognition model or a released file is not there."""
+    """A recognition model or a released file is not there; the message says how to get it."""
 
 
 def models_folder() -> Path:
@@ -102,17 +108,52 @@ def describe(
     Returns:
         (128,) float32 descriptor, as it comes from the network.
     """
+    points = landmarks(image, box) if points is None else points
+    found = _network().compute_face_descriptor(chip(image, box, points))
+    return np.array(found, np.float32)
+
+
+def chip(image: np.ndarray, box: Sequence[float], points: np.ndarray) -> np.ndarray:
+    """Cuts out what dlib's network looks at: the face turned upright, with a margin.
+
+    Args:
+        image: (height, width, 3) uint8 RGB.
+        box: x, y, width, height of the face in pixels, as MTCNN gives it.
+        points: (68, 2) landmarks of the face.
+
+    Returns:
+        (150, 150, 3) uint8 RGB.
+    """
     import dlib
 
     image = np.ascontiguousarray(image)
-    points = landmarks(image, box) if points is None else points
     x, y, width, height = (round(float(value)) for value in box)
     shape = dlib.full_object_detection(
         dlib.rectangle(x, y, x + width, y + height),
         dlib.points([dlib.point(round(float(px)), round(float(py))) for px, py in points]),
     )
-    chip = dlib.get_face_chip(image, shape, _CHIP_SIZE, _CHIP_PADDING)
-    return np.array(_network().compute_face_descriptor(chip), np.float32)
+    return dlib.get_face_chip(image, shape, _CHIP_SIZE, _CHIP_PADDING)
+
+
+def describer(session: Session) -> FaceDescriber | None:
+    """Returns the network that describes the faces of a run.
+
+    Args:
+        session: The session; its workspace keeps the weights.
+
+    Returns:
+        The network with its weights, fetched if need be; None for dlib, which works in `describe`.
+
+    Raises:
+        MissingModel: The weights are not there and could not be fetched, or a package is missing.
+        BadWeights: The file of weights is not the right one.
+    """
+    kind = session.settings.features
+    if kind == "dlib":
+        return None
+    from helpers import recognition_weights, vgg_face
+
+    return vgg_face.load(kind, recognition_weights.weights_file(session.workspace, kind))
 
 
 class AttributeReader:
@@ -157,9 +198,12 @@ class AttributeReader:
         sexed, aged = np.isin(sex, ("F", "M")), np.isfinite(age)
         if set(sex[sexed]) != {"F", "M"} or aged.sum() < 2:
             raise ValueError("The reader needs faces of both sexes and at least two known ages.")
-        sex_model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=2000))
+        # The longer the feature, the more it has to be held back from learning faces by heart.
+        penalty = features.shape[1] / FEATURE_SIZES["dlib"]
+        by_sex = LogisticRegression(C=0.1 / penalty, max_iter=2000)
+        sex_model = make_pipeline(StandardScaler(), by_sex)
         sex_model.fit(features[sexed], sex[sexed] == "M")
-        age_model = make_pipeline(StandardScaler(), Ridge(alpha=10.0))
+        age_model = make_pipeline(StandardScaler(), Ridge(alpha=10.0 * penalty))
         age_model.fit(features[aged], age[aged])
         return cls(sex_model, age_model, (float(age[aged].min()), float(age[aged].max())))
 

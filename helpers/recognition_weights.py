@@ -15,28 +15,21 @@ from typing import TYPE_CHECKING
 
 from helpers import web
 from helpers.drive import locked, read_json, sha256, write_json
+from helpers.face_features import MissingModel
+from helpers.tables import RECOGNITION
+from helpers.weights import BadWeights
 
 if TYPE_CHECKING:
     from helpers.tables import Workspace
 
 RELEASES = "https://github.com/rcmalli/keras-vggface/releases/download/v2.0"
 """Where keras-vggface keeps its weights."""
-FOLDER = "recognition"
-"""Folder of the workspace, and of its mirror, where the weights lie."""
 _NAMES_BYTES = 2_000_000
 """How much larger than its bare numbers a file may be: names and tables of HDF5. (Files of the same
 networks written by Keras 2: 0.06 to 0.64 MB.)"""
 _LIMITS = web.Limits(size=1_000_000_000, total_s=7_200.0, waits_s=(1.0, 4.0, 15.0))
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _POINTER = b"version https://git-lfs"
-
-
-class MissingModel(RuntimeError):  # noqa: N818
-    """A recognition model or a released file is not there; the message says how to get it."""
-
-
-class WrongWeights(RuntimeError):  # noqa: N818
-    """A file of weights is not the one that is needed; the message names it and what is."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,16 +109,16 @@ def weights_file(workspace: Workspace, kind: str) -> Path:
     Raises:
         MissingModel: The file is not there and could not be fetched; gives the address, the place
             to put it, and the setting that needs no download.
-        WrongWeights: The file that is there, or came, is not the right one.
+        BadWeights: The file that is there, or came, is not the right one.
     """
     network = NETWORKS[kind]
-    folder, mirror = workspace.local / FOLDER, workspace.mirror
+    folder, mirror = workspace.local / RECOGNITION, workspace.mirror
     path, note = folder / network.file, folder / f"{network.file}.json"
     with locked(folder, f"the weights {network.file}"):
-        record = read_json(note) or mirror.read_json(f"{FOLDER}/{note.name}")
+        record = read_json(note) or mirror.read_json(f"{RECOGNITION}/{note.name}")
         known = record["sha256"] if record and "sha256" in record else ""
         if not path.exists() and known:
-            mirror.fetch(f"{FOLDER}/{path.name}", path, known)
+            mirror.fetch(f"{RECOGNITION}/{path.name}", path, known)
         source = "put there by hand"
         if path.exists():
             check_file(path, network, known)
@@ -136,9 +129,9 @@ def weights_file(workspace: Workspace, kind: str) -> Path:
             today = datetime.datetime.now(datetime.UTC).date().isoformat()
             noted = {"size": path.stat().st_size, "source": source, "first_used": today}
             write_json(note, record if known else {"sha256": sha256(path), **noted})
-        if not mirror.holds(f"{FOLDER}/{path.name}", path.stat().st_size):
-            mirror.publish(path, f"{FOLDER}/{path.name}")
-            mirror.publish(note, f"{FOLDER}/{note.name}")
+        if not mirror.holds(f"{RECOGNITION}/{path.name}", path.stat().st_size):
+            mirror.publish(path, f"{RECOGNITION}/{path.name}")
+            mirror.publish(note, f"{RECOGNITION}/{note.name}")
     return path
 
 
@@ -151,21 +144,21 @@ def check_file(path: Path, network: Network, known: str = "") -> None:
         known: sha256 that the file had when it was first used; empty compares none.
 
     Raises:
-        WrongWeights: It is a web page, a Git LFS pointer or something else, it is too short or too
+        BadWeights: It is a web page, a Git LFS pointer or something else, it is too short or too
             long, or it is not the file that was used first.
     """
     with path.open("rb") as file:
         beginning = file.read(512)
     size, least = path.stat().st_size, 4 * network.parameters
     if not beginning.startswith(_HDF5):
-        raise WrongWeights(f"{path} is {_what_it_is(beginning)}. {_wanted(network, path)}")
+        raise BadWeights(f"{path} is {_what_it_is(beginning)}. {_wanted(network, path)}")
     if not least <= size <= least + _NAMES_BYTES:
-        raise WrongWeights(
+        raise BadWeights(
             f"{path} has {size:,} bytes: it is cut off, or the file of another network. "
             f"{_wanted(network, path)}"
         )
     if known and sha256(path) != known:
-        raise WrongWeights(
+        raise BadWeights(
             f"{path} has changed: its sha256 is {sha256(path)}, and when it was first used it was "
             f"{known}. {_wanted(network, path)} If the new file is the one that you want, delete "
             f"{path.name}.json beside it, here and on Drive, and run notebook 02 again."
@@ -196,7 +189,7 @@ def _download(network: Network, path: Path, known: str) -> None:
         raise MissingModel(_where_to_put(network, path, reason)) from error
     try:
         check_file(unfinished, network, known)
-    except WrongWeights:
+    except BadWeights:
         unfinished.unlink()
         raise
     unfinished.replace(path)

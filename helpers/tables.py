@@ -47,6 +47,8 @@ __all__ = [
 
 LEDGER = "ledger"
 """Folder of the workspace where each notebook notes its time and memory."""
+RECOGNITION = "recognition"
+"""Folder of the workspace for the weights of recognition networks that had to be fetched."""
 _BATCH_ROWS = 16
 """Rows held in memory at a time while a table is read row by row."""
 
@@ -147,13 +149,15 @@ class Workspace:
         return Checkpoints(self.local, self.mirror, *self._identity(name))
 
     def delete_everything(self) -> list[Path]:
-        """Deletes all tables, checkpoints and ledgers, here and on Drive; nothing else.
+        """Deletes all tables, checkpoints, ledgers and fetched weights, here and on Drive.
+
+        Nothing else in these folders' neighbourhood is touched.
 
         Returns:
             The folders that were deleted.
         """
         deleted = []
-        for name in (*STAGES, LEDGER):
+        for name in (*STAGES, LEDGER, RECOGNITION):
             if (self.local / name).exists():
                 shutil.rmtree(self.local / name)
                 deleted.append(self.local / name)

@@ -24,8 +24,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from helpers.recognition_weights import NETWORKS, MissingModel, Network, WrongWeights
+from helpers.face_features import MissingModel
+from helpers.recognition_weights import NETWORKS, Network
 from helpers.settings import CROP_SIZE, FEATURE_SIZES
+from helpers.weights import BadWeights
 
 if TYPE_CHECKING:
     import h5py
@@ -53,7 +55,7 @@ class FaceDescriber:
 
         Raises:
             MissingModel: The package keras-vggface is not installed.
-            WrongWeights: The file does not belong to the network.
+            BadWeights: The file does not belong to the network.
         """
         import keras
 
@@ -160,7 +162,7 @@ def fill(network: keras.Model, path: Path, wanted: Network) -> None:
         wanted: What the file should be, for the error.
 
     Raises:
-        WrongWeights: A layer or weight is missing, too many, or of another shape, or the file is
+        BadWeights: A layer or weight is missing, too many, or of another shape, or the file is
             damaged. Throw the network away then.
     """
     import h5py
@@ -172,16 +174,16 @@ def fill(network: keras.Model, path: Path, wanted: Network) -> None:
             layers = {layer.name: layer for layer in network.layers if layer.weights}
             problem = _difference(layers, stored)
             if problem:
-                raise WrongWeights(f"{path} does not fit: {problem} {expected}")
+                raise BadWeights(f"{path} does not fit: {problem} {expected}")
             for name, layer in layers.items():
                 numbers = [weight[()] for weight in stored[name].values()]
                 if not all(np.isfinite(array).all() for array in numbers):
-                    raise WrongWeights(f"{path} has no finite numbers in {name}. {expected}")
+                    raise BadWeights(f"{path} has no finite numbers in {name}. {expected}")
                 layer.set_weights(numbers)
     except (OSError, KeyError, RuntimeError) as error:
-        if isinstance(error, WrongWeights):
+        if isinstance(error, BadWeights):
             raise
-        raise WrongWeights(f"{path} is damaged or cut off ({error}). {expected}") from error
+        raise BadWeights(f"{path} is damaged or cut off ({error}). {expected}") from error
 
 
 def _stored_weights(file: h5py.File) -> dict[str, dict[str, h5py.Dataset]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +19,16 @@ def real_media() -> Path:
     folder = (ROOT / "../shared/real_media").resolve()
     if not folder.is_dir():
         pytest.skip(f"no real media: {folder} is not there")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def keras2(tmp_path_factory) -> Path:
+    """Folder with weights of narrow VGG-Face networks that the real Keras 2 has written."""
+    folder = tmp_path_factory.mktemp("keras2")
+    command = [sys.executable, str(ROOT / "tests" / "keras2_weights.py"), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
     return folder
 
 

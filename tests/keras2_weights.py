@@ -2,8 +2,8 @@
 
     python tests/keras2_weights.py FOLDER [SHARE]
 
-One file for each network, named as the released ones, and `features.npz`: pictures, and what Keras 2
-makes of them. SHARE is the part of the filters that is kept: 16 (the default) keeps every
+One file for each network, named as the released ones, and `features.npz`: pictures, and what
+Keras 2 makes of them. SHARE is the part of the filters that is kept: 16 (the default) keeps every
 sixteenth, 1 all. The layers and their names are those of the real networks in any case.
 """
 
@@ -66,7 +66,7 @@ def main(folder: Path, share: int) -> None:
     models.Conv2D = narrowed(models.Conv2D, share)
     models.Dense = narrowed(models.Dense, share)
     random = np.random.default_rng(0)
-    pictures = random.uniform(0, 255, (2, 224, 224, 3)).astype("float32")
+    pictures = random.integers(0, 256, (2, 224, 224, 3)).astype("float32")
     kept = {"pictures": pictures}
     for kind, (make, file, classes, feature) in FILES.items():
         network = getattr(models, make)(weights=None, classes=classes)
