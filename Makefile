@@ -1,5 +1,6 @@
 # make run [ARGS="--corpus my_videos --videos DIR"]   the seven notebooks, in order
 # make test                                           lint, format and tests
+# make bench                                          speed and memory, into README.md
 # make weights                                        trains the released weights anew
 # Needs make and Python 3.11 to 3.13, nothing else. Everything is installed into .venv.
 
@@ -9,11 +10,14 @@ INSTALLED := $(VENV)/requirements.stamp
 INSTALLED_TEST := $(VENV)/requirements-test.stamp
 PIP := $(PYTHON) -m pip install --disable-pip-version-check --quiet
 
-.PHONY: run test weights
+.PHONY: run test bench weights
 .DELETE_ON_ERROR:
 
 run: $(INSTALLED)
 	@$(PYTHON) -m helpers run $(ARGS)
+
+bench: $(INSTALLED)
+	@$(PYTHON) -m helpers benchmark --readme README.md $(ARGS)
 
 weights: $(INSTALLED)
 	@$(PYTHON) -m helpers pretrain $(ARGS)

@@ -1,4 +1,4 @@
-"""The commands: `python -m helpers run | reconstruct | evaluate | archipelago | pretrain`."""
+"""The commands: `python -m helpers run | reconstruct | evaluate | benchmark | ...`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FIELDS = (
 """Settings that `run` takes from the command line."""
 
 
-_NAMES = "run|reconstruct|evaluate|archipelago|pretrain"
+_NAMES = "run|reconstruct|evaluate|benchmark|archipelago|pretrain"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -67,6 +67,17 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
         "--first-islander", type=int, default=FIRST_TEST_ISLANDER, metavar="NUMBER"
     )
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
+
+    benchmark = commands.add_parser("benchmark", help="measure speed and memory on this machine")
+    benchmark.add_argument("--seconds-per-network", type=float, default=120.0, metavar="N")
+    benchmark.add_argument("--networks", metavar="NAMES", help="such as compact,published")
+    benchmark.add_argument("--only", metavar="PARTS", help="such as networks,retrieval")
+    benchmark.add_argument("--islanders", type=int, default=1024, metavar="N", help="to train with")
+    benchmark.add_argument("--clips", type=int, default=32, metavar="N", help="for each stage")
+    form = benchmark.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON object")
+    form.add_argument("--markdown", action="store_true", help="print tables in Markdown")
+    benchmark.add_argument("--readme", type=Path, metavar="FILE", help="put the tables there, too")
 
     archipelago = commands.add_parser("archipelago", help="write islanders to look at and hear")
     archipelago.add_argument("--islanders", type=_numbers, default=range(12), metavar="0-11")
@@ -177,6 +188,39 @@ def _evaluate(options: argparse.Namespace, command: _Parser) -> int:
     return 0
 
 
+def _benchmark(options: argparse.Namespace, command: _Parser) -> int:
+    from helpers.benchmark import report, run
+
+    chosen = {
+        name: tuple(part.strip() for part in text.split(","))
+        for name, text in (("only", options.only), ("networks", options.networks))
+        if text is not None
+    }
+    try:
+        plan = run.Plan(
+            seconds_per_network=options.seconds_per_network,
+            islanders=options.islanders,
+            clips=options.clips,
+            **chosen,
+        )
+        if options.readme is not None:
+            report.read_readme(options.readme)  # Better refused now than after half an hour.
+    except OSError as error:
+        command.error(f"--readme {options.readme} cannot be read: {error.strerror}")
+    except ValueError as error:
+        command.error(str(error))
+    result = run.benchmark(plan)
+    if options.json:
+        print(json.dumps(result, indent=2))
+    else:
+        print(report.as_markdown(result) if options.markdown else report.as_text(result))
+    if not run.anything_measured(result):
+        return 1
+    if options.readme is not None:
+        report.write_readme(options.readme, result)
+    return 0
+
+
 def _make_folder(folder: Path, command: _Parser) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -239,6 +283,7 @@ _COMMANDS = {
     "run": _run,
     "reconstruct": _reconstruct,
     "evaluate": _evaluate,
+    "benchmark": _benchmark,
     "archipelago": _archipelago,
     "pretrain": _pretrain,
 }

@@ -1,0 +1,1 @@
+"""What the series costs on a machine: speed, memory and what a training gives for its time."""
