@@ -37,7 +37,7 @@ NETWORK = "network.keras"
 
 SCENES = 2
 """Pictures of each islander as a clip would show them; one more is a portrait in the studio."""
-UTTERANCES = 4
+UTTERANCES = 3
 """Recordings of each islander, 6 s each."""
 _ISLANDERS_A_TASK = 8
 
