@@ -7,21 +7,14 @@ discriminator's weights are held fast.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import keras
 import numpy as np
 from keras import layers, ops
 
+from helpers import devices
+from helpers.decoder_networks import with_parts
+from helpers.face_losses import DecoderLoss, term_metrics
 from helpers.settings import ALIGNED_SIZE, FEATURE_DEVIATION
-
-
-def depth_to_space(maps):
-    """Rearranges channels into pixels: (batch, h, w, 4 c) -> (batch, 2 h, 2 w, c)."""
-    height, width, channels = maps.shape[1:]
-    maps = ops.reshape(maps, (-1, height, width, 2, 2, channels // 4))
-    maps = ops.transpose(maps, (0, 1, 3, 2, 4, 5))
-    return ops.reshape(maps, (-1, 2 * height, 2 * width, channels // 4))
 
 
 def space_to_depth(maps):
@@ -40,6 +33,8 @@ class SpectralConv2D(layers.Conv2D):
     learn from.
     """
 
+    half_ready = True
+
     def build(self, input_shape):
         """Makes kernel, bias and the vector that follows the singular value."""
         super().build(input_shape)
@@ -49,14 +44,16 @@ class SpectralConv2D(layers.Conv2D):
 
     def call(self, maps, training=None):
         """Returns the convolved maps; follows the singular value in training."""
-        matrix = ops.reshape(self.kernel, (-1, self.filters))
-        right = _unit(ops.matmul(self.left, ops.transpose(matrix)))
+        # Squares and their sums need 32 bits, also where the convolution itself does with 16.
+        matrix = ops.cast(ops.reshape(self.kernel, (-1, self.filters)), "float32")
+        right = _unit(ops.matmul(ops.cast(self.left, "float32"), ops.transpose(matrix)))
         left = _unit(ops.matmul(right, matrix))
         right, left = ops.stop_gradient(right), ops.stop_gradient(left)
         largest = ops.sum(ops.matmul(ops.matmul(right, matrix), ops.transpose(left)))
         if training:
             self.left.assign(left)
-        maps = ops.conv(maps, self.kernel / largest, self.strides, self.padding)
+        kernel = ops.cast(self.kernel / largest, self.compute_dtype)
+        maps = ops.conv(maps, kernel, self.strides, self.padding)
         return maps + self.bias
 
 
@@ -113,13 +110,14 @@ class GanTrainer(keras.Model):
 
     The loss is the sum of what each of them wants. The discriminator: scores above 1 for real
     faces, below -1 for made ones and for real ones with the feature of somebody else (hinge). The
-    generator: high scores, maps like those of the real face, and a small reconstruction loss.
+    generator: high scores, maps like those of the real face, and a small loss of its own, so that
+    it stays with the person.
 
     Args:
         generator: feature (batch, n) -> face, trained already.
         critic: The discriminator.
-        reconstruction: Loss of (true face, made face).
-        weights: How much reconstruction, matching maps and score count for the generator.
+        loss: The generator's own.
+        weights: How much the generator's own loss, matching maps and score count for it.
         memory: Of the moving average of the generator's weights.
     """
 
@@ -127,50 +125,50 @@ class GanTrainer(keras.Model):
         self,
         generator: keras.Model,
         critic: keras.Model,
-        reconstruction: Callable,
+        loss: DecoderLoss,
         weights: tuple[float, float, float] = (5.0, 2.0, 0.1),
         memory: float = 0.98,
     ) -> None:
         super().__init__(name="gan_trainer")
         self.generator, self.critic = generator, critic
+        self.parts, self.judge, self.identity = with_parts(generator), loss, loss.identity
         self.average = keras.models.clone_model(generator)
         self.average.set_weights(generator.get_weights())
         self.average.trainable = False
-        self.reconstruction, self.term_weights, self.memory = reconstruction, weights, memory
-        names = ("critic", "score", "maps", "reconstruction")
+        self.term_weights, self.memory = weights, memory
+        names = ("critic", "score", "maps")
         self.terms = {name: keras.metrics.Mean(name=name) for name in names}
+        self.terms |= term_metrics(self.parts, loss)
         self.built = True
 
     def call(self, feature, training=None):
-        """Returns the made faces; follows the moving average in training."""
+        """Returns the made faces and their parts; follows the moving average in training."""
         if training:
             for slow, fast in zip(self.average.weights, self.generator.weights, strict=True):
                 slow.assign(slow + (1 - self.memory) * (fast - slow))
-        return self.generator(feature, training=training)
+        return self.parts(feature, training=training)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Returns the loss; `x` holds the features, `y` the real faces."""
-        real, *real_maps = self.critic([y, x], training=training)
-        made, *_ = self.critic([ops.stop_gradient(y_pred), x], training=training)
-        wrong, *_ = self.critic([y, ops.roll(x, 1, axis=0)], training=training)
+        """Returns the loss; `x` holds the features, `y` what belongs to them."""
+        face, y_made = y["image"], y_pred["face"]
+        real, *real_maps = self.critic([face, x], training=training)
+        made, *_ = self.critic([ops.stop_gradient(y_made), x], training=training)
+        others = devices.own_part(ops.roll(devices.whole_batch(x), 1, axis=0))
+        wrong, *_ = self.critic([face, others], training=training)
         critic = ops.mean(ops.relu(1 - real))
         critic = critic + ops.mean(ops.relu(1 + made) + ops.relu(1 + wrong)) / 2
-        score, *made_maps = self._judged(y_pred, x)
+        score, *made_maps = self._judged(y_made, x)
         matching = sum(
             ops.mean(ops.abs(made_map - ops.stop_gradient(real_map)))
             for made_map, real_map in zip(made_maps, real_maps, strict=True)
         )
-        values = {
-            "critic": critic,
-            "score": -ops.mean(score),
-            "maps": matching,
-            "reconstruction": self.reconstruction(y, y_pred),
-        }
+        terms = self.judge.terms(x, y, y_pred)
+        values = {"critic": critic, "score": -ops.mean(score), "maps": matching, **terms}
         for name, value in values.items():
             self.terms[name].update_state(value)
-        pixels, maps, scores = self.term_weights
-        wanted = pixels * values["reconstruction"] + maps * matching + scores * values["score"]
-        return critic + wanted
+        own, maps, scores = self.term_weights
+        wanted = own * self.judge.total(terms) + maps * matching + scores * values["score"]
+        return devices.share(critic + wanted)
 
     def _judged(self, face, feature):
         """Returns the critic's outputs; gradients reach the face but not the critic."""

@@ -13,9 +13,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from helpers import media, training
+from helpers import devices, media, training
 from helpers.measuring import retrieval
 from helpers.pairs import MINIMUM_PAIRS, Batches, Pairs, enough_to_train, pairs_of
+from helpers.session import device
 from helpers.settings import SAMPLE_RATE
 from helpers.voice_losses import (
     FaceHeads,
@@ -41,15 +42,18 @@ from helpers.voice_networks import (
 
 __all__ = [
     "MINIMUM_PAIRS",
+    "PAPER_BATCH",
     "AddCentre",
     "AttentivePooling",
     "FaceHeads",
     "LossWeights",
+    "NeedsGPU",
     "Pairs",
     "PaperLoss",
     "build",
     "calibrate",
     "centre_of",
+    "check_machine",
     "compact",
     "contrastive_loss",
     "direction_loss",
@@ -60,6 +64,7 @@ __all__ = [
     "normalise",
     "pairs_of",
     "paper",
+    "paper_heads",
     "paper_optimizer",
     "predict",
     "released",
@@ -68,6 +73,12 @@ __all__ = [
 
 TRAINING_SECONDS = 4.0
 """Training hears stretches of this length: cheaper, and never the same stretch twice."""
+PAPER_BATCH = 8
+"""Pairs in one step of the paper's network (Speech2Face, section 4)."""
+PAPER_STEP_SECONDS = 27
+"""What such a step takes on two cores; on a GPU it is a fraction of a second."""
+PAPER_MEMORY_GB = 10
+"""Memory of that process at most, saving included."""
 RELEASED = Path(__file__).parent / "pretrained" / "voice_encoder.keras"
 
 
@@ -113,11 +124,12 @@ class VoiceEncoderTrainer(keras.Model):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         """Returns the loss; `y` holds `feature` (batch, n) and `speaker` (batch,)."""
+        feature, speaker = devices.whole_batch(y["feature"]), devices.whole_batch(y["speaker"])
         terms = loss_terms(
             self.weights_of_loss,
-            y["feature"],
-            y_pred,
-            y["speaker"],
+            feature,
+            devices.whole_batch(y_pred),
+            speaker,
             self.encoder.get_layer("centre").centre,
             ops.exp(self.log_temperature),
             self.heads,
@@ -126,7 +138,28 @@ class VoiceEncoderTrainer(keras.Model):
         for name, term in terms.items():
             self.terms[name].update_state(term)
             loss = loss + getattr(self.weights_of_loss, name) * term
-        return loss
+        return devices.share(loss)
+
+
+def paper_heads(session, pairs: Pairs) -> FaceHeads:
+    """Collects what the terms of `PaperLoss` look through, as far as a run has it.
+
+    For dlib's feature there is a decoder, the released one, and no last layer; for VGG-Face's it
+    is the other way round. `face_heads` says what stands for what is not there.
+
+    Args:
+        session: The session of the run.
+        pairs: Training pairs.
+    """
+    kind, seed = session.settings.features, session.settings.seed
+    if kind == "dlib":
+        from helpers import face_decoder
+
+        return face_heads(pairs, face_decoder.released(), seed=seed)
+    from helpers import recognition_weights, vgg_face
+
+    path = recognition_weights.weights_file(session.workspace, kind)
+    return face_heads(pairs, classifier=vgg_face.last_layer(kind, path), seed=seed)
 
 
 def paper_optimizer(learning_rate: float = 1e-3) -> keras.optimizers.Optimizer:
@@ -161,40 +194,103 @@ def train(
     verbose: int = 0,
     heads: FaceHeads | None = None,
     optimizer: keras.optimizers.Optimizer | None = None,
+    patience: int | None = None,
+    precision: str = "float32",
+    gpus: int = 1,
 ) -> dict[str, list[float]]:
     """Trains an encoder and measures retrieval on the validation speakers after each epoch.
 
     Args:
         encoder: Network to train, as `voice_networks` makes it; changed in place.
         pairs: What to learn from.
-        validation: Speakers that are not in `pairs`; also for `calibrate` at the end.
+        validation: Speakers that are not in `pairs`. The weights of the epoch with the largest
+            `val_cosine` on them are kept, and `calibrate` sets how far predictions go.
         epochs: Passes over the pairs.
         batch_size: Pairs in one step.
         weights: Which loss, and how much each of its terms counts.
         learning_rate: Largest learning rate; it rises for a twentieth of the steps, then falls.
         seed: Seed of the order and of the stretches.
-        folder: Where to keep the state after each epoch. A run that was killed goes on from there.
+        folder: Where to keep the state; a run that was killed goes on from there and ends with the
+            same weights as an unbroken one.
         callbacks: Keras callbacks besides, such as `training.LiveFigure`.
         verbose: As in `keras.Model.fit`.
         heads: What the terms of `PaperLoss` look through; `face_heads(pairs)` if not given.
         optimizer: In place of the one with that learning rate, such as `paper_optimizer()`.
+        patience: Epochs without a better `val_cosine` after which to stop; None never stops early.
+        precision: `float32`, `mixed`, or `auto`; the encoder itself stays a network of 32 bits.
+        gpus: GPUs that train together; 0 takes all there are.
 
     Returns:
         One list for each measure, with one number for each epoch.
+
+    Raises:
+        ValueError: A speaker is both in `pairs` and in `validation`, or there are fewer GPUs.
+        WrongFeatures: The pairs have features of another kind than the encoder predicts.
+        TrainingStopped: The loss is not finite; the message says where and what to do.
     """
+    training.check_features(encoder, pairs.features)
+    if validation is not None:
+        training.check_speakers_apart(pairs.speakers, validation.speakers)
     keras.utils.set_random_seed(seed)
     batches = Batches(pairs, batch_size, _seconds_heard(encoder), seed)
     weights = weights or LossWeights()
     if heads is None and isinstance(weights, PaperLoss):
         heads = face_heads(pairs, seed=seed)
-    trainer = VoiceEncoderTrainer(encoder, weights, heads)
     steps = epochs * len(batches)
-    trainer.compile(optimizer or training.optimizer(learning_rate, steps, weight_decay=1e-3))
-    measures = [] if validation is None or not len(validation) else [RetrievalCallback(validation)]
-    history = training.fit(trainer, batches, epochs, folder, [*measures, *callbacks], verbose)
+    place = training.Workplace(precision, gpus)
+    trained = place.copy(encoder)
+    with place.scope():
+        trainer = VoiceEncoderTrainer(trained, weights, heads)
+        optimizer = optimizer or training.optimizer(learning_rate, steps, weight_decay=1e-3)
+        trainer.compile(place.optimizer(optimizer))
+    measures = []
+    if validation is not None and len(validation):
+        measures = [RetrievalCallback(encoder, validation)]
+    history = training.fit(
+        trainer,
+        batches,
+        epochs,
+        folder,
+        [*measures, *callbacks],
+        verbose,
+        trained=trained,
+        given=encoder,
+        watch=training.Watch("val_cosine", largest=True, patience=patience),
+        place=place,
+    )
     if measures:
         calibrate(encoder, validation)
     return history
+
+
+class NeedsGPU(RuntimeError):  # noqa: N818 (reads as the sentence it is)
+    """A training would take too long without a GPU; the message says how long."""
+
+
+def check_machine(network: str, steps: int, insist: bool = False) -> None:
+    """Stops before a training of the paper's network on a machine without a GPU.
+
+    Args:
+        network: `compact` or `paper`.
+        steps: Steps of the training.
+        insist: Whether to train all the same, and only to say how long it takes.
+
+    Raises:
+        NeedsGPU: It is the paper's network, there is no GPU, and nobody insists.
+    """
+    if network != "paper" or device() != "CPU":
+        return
+    hours = steps * PAPER_STEP_SECONDS / 3600
+    cost = (
+        f"Without a GPU a step of the paper's network takes about {PAPER_STEP_SECONDS} s and "
+        f"{PAPER_MEMORY_GB} GB; {steps:,} steps take about {hours:,.1f} hours."
+    )
+    if not insist:
+        raise NeedsGPU(
+            f"{cost} Choose a GPU (on Colab: Runtime, Change runtime type) or NETWORK = 'compact'; "
+            "to train here all the same, set PAPER_WITHOUT_GPU = True in this cell."
+        )
+    print(cost)
 
 
 def _seconds_heard(encoder: keras.Model) -> float:
@@ -231,19 +327,20 @@ class RetrievalCallback(keras.callbacks.Callback):
     measures of the epoch.
 
     Args:
+        encoder: Network to measure.
         pairs: Validation pairs.
     """
 
-    def __init__(self, pairs: Pairs) -> None:
+    def __init__(self, encoder: keras.Model, pairs: Pairs) -> None:
         super().__init__()
-        self.pairs = pairs
+        self.encoder, self.pairs = encoder, pairs
 
     def on_epoch_end(self, epoch, logs=None):
         """Measures retrieval and adds it to `logs`."""
         if logs is None:
             return
-        encoder = self.model.encoder
-        logs.update(validation_measures(encoder, predict(encoder, self.pairs), self.pairs))
+        predicted = predict(self.encoder, self.pairs)
+        logs.update(validation_measures(self.encoder, predicted, self.pairs))
 
 
 def validation_measures(encoder: keras.Model, predicted: np.ndarray, pairs: Pairs) -> dict:
@@ -274,10 +371,20 @@ def load(path: Path | str) -> keras.Model:
 
     Raises:
         FileNotFoundError: The file is not there.
+        BadWeights: It is no voice encoder, or damaged.
     """
-    return training.load(path, "voice encoder", "04_voice_encoder")
+    return training.load(path, "voice encoder", "04_voice_encoder", (None, None), (None, None))
 
 
-def released() -> keras.Model:
-    """Loads the released voice encoder."""
-    return load(RELEASED)
+def released(features: str = "dlib") -> keras.Model:
+    """Loads the released voice encoder.
+
+    Args:
+        features: Kind of face feature that it should predict.
+
+    Raises:
+        WrongFeatures: The released encoder predicts features of another kind.
+    """
+    encoder = load(RELEASED)
+    training.check_features(encoder, features)
+    return encoder
