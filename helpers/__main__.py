@@ -25,7 +25,7 @@ _FIELDS = (
 """Settings that `run` takes from the command line."""
 
 
-_NAMES = "run|reconstruct|evaluate|benchmark|archipelago|pretrain"
+_NAMES = "run|reconstruct|evaluate|ablate|benchmark|archipelago|pretrain"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -66,7 +66,17 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     evaluate.add_argument(
         "--first-islander", type=int, default=FIRST_TEST_ISLANDER, metavar="NUMBER"
     )
+    evaluate.add_argument(
+        "--voices", type=Path, metavar="DIR", help="measure on real voices there, with a CSV"
+    )
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
+
+    ablate = commands.add_parser("ablate", help="train small networks that differ in one thing")
+    ablate.add_argument("--islanders", type=int, default=1200, metavar="N")
+    ablate.add_argument("--steps", type=int, default=300, metavar="N")
+    ablate.add_argument("--only", metavar="loss,network", help="some of the questions")
+    ablate.add_argument("--workspace", default="", metavar="DIR", help="where islanders are kept")
+    ablate.add_argument("--json", action="store_true", help="print one JSON object")
 
     benchmark = commands.add_parser("benchmark", help="measure speed and memory on this machine")
     benchmark.add_argument("--seconds-per-network", type=float, default=120.0, metavar="N")
@@ -182,9 +192,34 @@ def _evaluate(options: argparse.Namespace, command: _Parser) -> int:
         command.error("--first-islander takes 0 or more")
     session.load_tensorflow()
     from helpers import evaluation
+    from helpers.measuring import real_voices, report
 
+    if options.voices is not None:
+        try:
+            found = real_voices.real_voices(options.voices)
+        except (FileNotFoundError, ValueError) as error:
+            command.error(f"--voices: {error}")
+        print(json.dumps(found, indent=2) if options.json else report.real_voices_lines(found))
+        return 0
     result = evaluation.evaluate_released(options.gallery, options.first_islander)
     print(json.dumps(result, indent=2) if options.json else evaluation.format_report(result))
+    return 0
+
+
+def _ablate(options: argparse.Namespace, command: _Parser) -> int:
+    if options.steps < 1:
+        command.error(f"--steps {options.steps} is too few: take 1 or more")
+    session.load_tensorflow()
+    from helpers.measuring import ablations
+    from helpers.tables import Workspace
+
+    questions = options.only.split(",") if options.only else ablations.QUESTIONS
+    workspace = Workspace(session.default_workspace(options.workspace), Settings.make())
+    try:
+        found = ablations.ablate_islanders(workspace, options.islanders, options.steps, questions)
+    except ValueError as error:
+        command.error(str(error))
+    print(json.dumps(found, indent=1) if options.json else ablations.format_ablations(found))
     return 0
 
 
@@ -283,6 +318,7 @@ _COMMANDS = {
     "run": _run,
     "reconstruct": _reconstruct,
     "evaluate": _evaluate,
+    "ablate": _ablate,
     "benchmark": _benchmark,
     "archipelago": _archipelago,
     "pretrain": _pretrain,

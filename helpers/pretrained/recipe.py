@@ -265,12 +265,22 @@ def _once(train: Callable[[Path], tuple], folder: Path) -> dict:
     return json.loads(curves.read_text())
 
 
-def pairs_of(faces: Table, voices: Table, split: str) -> Pairs:
-    """Returns every recording of a split with the mean feature of its islander's faces."""
+def pairs_of(
+    faces: Table, voices: Table, split: str, islanders: int = FIRST_TEST_ISLANDER
+) -> Pairs:
+    """Returns every recording of a split with the mean feature of its islander's faces.
+
+    Args:
+        faces: The table of the faces.
+        voices: The table of the voices.
+        split: `train` or `validation`.
+        islanders: Only those with a number below this one.
+    """
     from helpers.pairs import Pairs
 
-    rows = faces.read(["clip_id", "features"], {"split": split}).to_pylist()
-    means = {row["clip_id"]: np.mean(row["features"], 0) for row in rows if row["features"]}
+    rows = faces.read(["clip_id", "number", "features"], {"split": split}).to_pylist()
+    known = (row for row in rows if row["features"] and row["number"] < islanders)
+    means = {row["clip_id"]: np.mean(row["features"], 0) for row in known}
     waveforms = _on_disk(voices.folder, (len(means) * UTTERANCES, SPEECH_SAMPLES))
     speakers: list[str] = []
     for row in voices.rows(["clip_id", "split", "waveforms"]):
