@@ -145,11 +145,13 @@ def evaluate_tables(
         pairs, notes = pairs_to_test(session, encoder, decoder)
     result: dict = {"people": 0, "gallery": 0, "skipped": ["There is no pair to measure."]}
     if pairs:
-        measured = measured_pairs(pairs, encoder, decoder)
-        predictions = _islander_oracles(measured, notes)
-        result = assess(
-            measured, demo.centre(encoder), _reader(notes), _usual_age(session), predictions
-        )
+        measured = measured_pairs(pairs, encoder, decoder, face_features.describer(session))
+        dlib = session.settings.features == "dlib"
+        predictions = _islander_oracles(measured, notes) if dlib else {}
+        reader = _reader(notes) if dlib else table_pairs.own_reader(session, notes)
+        if not dlib:
+            notes.append("The oracles are left out: they are fitted for the features of dlib.")
+        result = assess(measured, demo.centre(encoder), reader, _usual_age(session), predictions)
     return {**result, "notes": notes, "seconds": round(time.perf_counter() - started, 1)}
 
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from helpers import demo, evaluation, face_crop, face_features, media
+from helpers import training as training_room
 from helpers.archipelago.islanders import islander
 from helpers.measuring import attributes, oracles, report
 from helpers.measuring import measures as m
@@ -213,11 +214,11 @@ class _Tables:
         return types.SimpleNamespace(rows=lambda columns: iter(self.tables[name]))
 
 
-def _run_on(people, corpus="my_videos", weights="released", split="test"):
+def _run_on(people, corpus="my_videos", weights="released", split="test", features="dlib"):
     """A session whose tables hold two frames and one voice for each of some people."""
     crop = face_crop.to_jpeg(np.full((224, 224, 3), 128, np.uint8))
     faces, speech, manifest = [], [], []
-    features = _face_features(range(people)) if people else []
+    seen = _face_features(range(people)) if people else []
     for number in range(people):
         known = {"clip_id": f"c{number}", "speaker_id": f"p{number}", "split": split}
         for frontality, shift in ((0.2, 1.0), (0.9, 0.0)):
@@ -226,7 +227,7 @@ def _run_on(people, corpus="my_videos", weights="released", split="test"):
                     **known,
                     "status": "ok",
                     "frontality": frontality,
-                    "feature": (features[number] + shift).tolist(),
+                    "feature": (seen[number] + shift).tolist(),
                     "crop": crop,
                     "landmarks": [float(frontality)] * 136,
                 }
@@ -243,7 +244,7 @@ def _run_on(people, corpus="my_videos", weights="released", split="test"):
     return types.SimpleNamespace(
         workspace=_Tables(faces=faces, speech=speech),
         manifest=types.SimpleNamespace(rows=manifest),
-        settings=types.SimpleNamespace(corpus=corpus, weights=weights),
+        settings=types.SimpleNamespace(corpus=corpus, weights=weights, features=features),
     )
 
 
@@ -258,9 +259,15 @@ def _decoder(features, training=False):
     )
 
 
+# What networks are asked for before they are used.
+_encoder.name, _decoder.name = "voice_encoder-of-dlib", "face_decoder-of-dlib"
+_encoder.outputs, _decoder.inputs = [np.zeros((1, SIZE))], [np.zeros((1, SIZE))]
+_decoder.outputs = [np.zeros((1, 128, 128, 3))]
+
+
 @pytest.fixture
 def without_detector(monkeypatch):
-    monkeypatch.setattr(face_crop, "faces_in", lambda images: [None] * len(images))
+    monkeypatch.setattr(face_crop, "faces_in", lambda images, network: [None] * len(images))
     monkeypatch.setattr(demo, "centre", lambda encoder: np.zeros(SIZE))
 
 
@@ -279,6 +286,11 @@ def test_a_corpus_is_measured_with_perfect_recall_for_perfect_features(without_d
     assert result["retrieval"]["unmatched"]["recall"]["1"] == 1
     assert result["gallery"] == 12 and result["faces_found"] == 0
     assert json.loads(json.dumps(result)) == result
+
+
+def test_features_of_another_kind_are_refused_by_name():
+    with pytest.raises(training_room.WrongFeatures, match="'dlib'.*'vggface'"):
+        evaluation.read_pairs(_run_on(6, features="vggface"), _encoder, _decoder)
 
 
 def test_a_corpus_of_ones_own_without_test_rows_is_measured_whole(without_detector):

@@ -5,7 +5,8 @@ Functions here are handed to worker processes, so they take and give plain array
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,11 @@ from helpers import demo
 from helpers.archipelago.islanders import islander
 from helpers.measuring.language import foreign_language
 from helpers.settings import FEATURE_SIZES, SAMPLE_RATE
+
+if TYPE_CHECKING:
+    import keras
+
+    from helpers.vgg_face import FaceDescriber
 
 UTTERANCE, OTHER_UTTERANCE = 0, 1
 SCENE, OTHER_SCENE = 0, 1
@@ -60,7 +66,7 @@ def measure_islanders(task: tuple[Sequence[int], bool]) -> dict[str, np.ndarray]
     return {**made, **further_recordings(encoder, numbers, spoken), "another_face": another}
 
 
-def halves(encoder, spoken: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+def halves(encoder: keras.Model, spoken: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
     """Predicts from the first and from the last 3 s of recordings of 6 s.
 
     What is left is repeated to 6 s, as the series does with every voice that is shorter.
@@ -85,7 +91,10 @@ def halves(encoder, spoken: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def further_recordings(
-    encoder, numbers: Sequence[int], spoken: Sequence[np.ndarray], run=map
+    encoder: keras.Model,
+    numbers: Sequence[int],
+    spoken: Sequence[np.ndarray],
+    run: Callable[..., Iterable] = map,
 ) -> dict[str, np.ndarray]:
     """Lets islanders speak once more, and once in another island's language.
 
@@ -130,7 +139,11 @@ def pitch_of(waveform: np.ndarray) -> float:
 
 
 def drawn_faces(
-    predicted: np.ndarray, features: np.ndarray, decoder=None, faces: np.ndarray | None = None
+    predicted: np.ndarray,
+    features: np.ndarray,
+    decoder: keras.Model | None = None,
+    faces: np.ndarray | None = None,
+    network: FaceDescriber | None = None,
 ) -> dict[str, np.ndarray]:
     """Looks at the faces drawn from voices, and at those drawn from the true features.
 
@@ -139,6 +152,7 @@ def drawn_faces(
         features: Features of true faces, (n, d); NaN where there is none.
         decoder: Feature -> face; None takes the released one.
         faces: The faces drawn from voices, uint8 (n, 128, 128, 3), where they are there already.
+        network: What describes a face (`face_features.describer`); None takes dlib.
 
     Returns:
         `reconstructed`, `decoded` and `drawn_landmarks` as in `measures.Measured`.
@@ -147,7 +161,7 @@ def drawn_faces(
         faces = demo.faces_of(predicted, decoder)
     decoded = demo.faces_of(np.nan_to_num(features), decoder)
     images = [demo.enlarge(face) for face in (*faces, *decoded)]
-    seen, landmarks = looked_at(images)
+    seen, landmarks = looked_at(images, predicted.shape[1], network)
     count = len(predicted)
     missing = ~np.isfinite(features).all(axis=1)
     seen[count:][missing], landmarks[count:][missing] = np.nan, np.nan
@@ -158,16 +172,25 @@ def drawn_faces(
     }
 
 
-def looked_at(images: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def looked_at(
+    images: Iterable[np.ndarray],
+    size: int = FEATURE_SIZES["dlib"],
+    network: FaceDescriber | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Finds the main face of each picture.
 
+    Args:
+        images: uint8 (height, width, 3) RGB each.
+        size: Length of a feature.
+        network: As in `drawn_faces`.
+
     Returns:
-        Features, (n, d), and landmarks, (n, 68, 2); NaN where no face is found.
+        Features, (n, size), and landmarks, (n, 68, 2); NaN where no face is found.
     """
     from helpers import face_crop
 
-    faces = face_crop.faces_in(list(images))
-    features = np.full((len(faces), FEATURE_SIZES["dlib"]), np.nan, np.float32)
+    faces = face_crop.faces_in(list(images), network=network)
+    features = np.full((len(faces), size), np.nan, np.float32)
     landmarks = np.full((len(faces), 68, 2), np.nan, np.float32)
     for row, face in enumerate(faces):
         if face is not None:

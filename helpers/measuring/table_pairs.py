@@ -17,7 +17,9 @@ from helpers.measuring.measures import LEAST_PEOPLE, Measured
 if TYPE_CHECKING:
     import keras
 
+    from helpers.face_features import AttributeReader
     from helpers.session import Session
+    from helpers.vgg_face import FaceDescriber
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,9 +83,12 @@ def read_pairs(
 
     Raises:
         MissingTable: Notebook 02 or 03 has not been run.
+        WrongFeatures: The tables hold features of another kind than the networks work with.
     """
-    from helpers import face_crop
+    from helpers import face_crop, training
 
+    for network in (encoder, decoder):
+        training.check_features(network, session.settings.features)
     faces = _best_faces(session, split)
     speech = dict(itertools.islice(_voices(session, split, faces), limit))
     if not speech:
@@ -148,7 +153,10 @@ def pairs_to_test(
 
 
 def measured_pairs(
-    pairs: Sequence[Pair], encoder: keras.Model | None = None, decoder: keras.Model | None = None
+    pairs: Sequence[Pair],
+    encoder: keras.Model | None = None,
+    decoder: keras.Model | None = None,
+    network: FaceDescriber | None = None,
 ) -> Measured:
     """Turns pairs into arrays, and looks at the generated faces with the recognition network.
 
@@ -158,6 +166,7 @@ def measured_pairs(
             islanders speak once more and in another language, of other people another clip is
             taken where there is one.
         decoder: Feature -> face; needed with the encoder.
+        network: What describes a face (`face_features.describer`); None takes dlib.
     """
     whole = {
         "identities": [pair.speaker_id for pair in pairs],
@@ -169,8 +178,10 @@ def measured_pairs(
     faces = np.stack([pair.face for pair in pairs])
     if encoder is None or decoder is None:
         images = [demo.enlarge(face) for face in faces]
-        return Measured(**whole, reconstructed=islander_trials.looked_at(images)[0])
-    drawn = islander_trials.drawn_faces(whole["predicted"], whole["features"], decoder, faces)
+        size = whole["features"].shape[1]
+        return Measured(**whole, reconstructed=islander_trials.looked_at(images, size, network)[0])
+    known = whole["predicted"], whole["features"]
+    drawn = islander_trials.drawn_faces(*known, decoder, faces, network)
     spoken = [pair.waveform for pair in pairs]
     return Measured(
         **whole,
@@ -210,6 +221,33 @@ def _stacked(arrays: Sequence[np.ndarray | None]) -> np.ndarray | None:
     if shape is None:
         return None
     return np.stack([np.full(shape, np.nan) if array is None else array for array in arrays])
+
+
+def own_reader(session: Session, notes: list[str]) -> AttributeReader | None:
+    """Fits a reader of apparent sex and age on the training faces of a run.
+
+    Args:
+        session: The session of the run.
+        notes: Gets a sentence where there are too few faces of known sex and age.
+    """
+    from helpers import face_features
+
+    known = {row.clip_id: row for row in session.manifest.rows if row.split == "train"}
+    table = session.workspace.require("faces")
+    rows = [
+        row
+        for row in table.rows(["clip_id", "status", "feature"])
+        if row["status"] == "ok" and row["clip_id"] in known
+    ]
+    features = np.array([row["feature"] for row in rows], np.float32)
+    people = [known[row["clip_id"]] for row in rows]
+    try:
+        return face_features.AttributeReader.fit(
+            features, [person.sex for person in people], [number(p.age) for p in people]
+        )
+    except ValueError as error:
+        notes.append(f"Apparent sex and age are left out. {error}")
+        return None
 
 
 def _best_faces(session: Session, split: str | None) -> dict[str, dict]:

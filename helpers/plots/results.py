@@ -125,62 +125,6 @@ def _telling_k(chances: Sequence[Mapping[str, float]]) -> int:
     return max(telling, default=1)
 
 
-def apparent(report: Mapping, title: str = "How the generated faces look") -> Figure:
-    """Draws the confusion of true and apparent sex, and the error of the apparent age.
-
-    Args:
-        report: As in `retrieval`.
-        title: Heading.
-    """
-    found = report.get("apparent", {})
-    if not found:
-        return style.empty("Too few people of known sex or age, or no face was found.")
-    drawn, axes = style.figure(1, len(found), (6.4 * len(found), 4.4), title)
-    places = list(axes[0])
-    notes = []
-    if "sex" in found:
-        _confusion(places.pop(0), np.array(found["sex"]["confusion"]))
-        notes.append(
-            f"Sex: balanced accuracy {100 * found['sex']['balanced_accuracy']:.0f} %, always "
-            f"saying the same {100 * found['sex']['constant_guess']:.0f} %."
-        )
-    if "age" in found:
-        _age_errors(places.pop(0), found["age"])
-        notes.append(f"Age: correlation {found['age']['correlation']:.2f}.")
-    style.caption(drawn, " ".join(notes))
-    return drawn
-
-
-def _confusion(place: Axes, counts: np.ndarray) -> None:
-    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    place.imshow(shares, vmin=0, vmax=1, cmap=style.SEQUENTIAL)
-    place.grid(visible=False)
-    names = ["woman", "man"]
-    place.set_xticks([0, 1], [f"looks like\na {name}" for name in names])
-    place.set_yticks([0, 1], [f"true: {name}" for name in names])
-    for row, column in np.ndindex(2, 2):
-        text = f"{counts[row, column]}\n{100 * shares[row, column]:.0f} %"
-        colour = style.BLACK if shares[row, column] > 0.5 else "white"
-        place.text(column, row, text, ha="center", va="center", color=colour, fontsize=14)
-    place.set_title("apparent sex")
-
-
-def _age_errors(place: Axes, age: Mapping) -> None:
-    errors = {
-        "generated faces": age["mean_absolute_error"],
-        "constant guess": age["constant_guess"],
-        "true faces": age["true_faces_mean_absolute_error"],
-    }
-    colours = [style.BLUE, style.GREY, style.LIGHT_GREY]
-    place.barh(list(errors), list(errors.values()), color=colours)
-    for row, error in enumerate(errors.values()):
-        place.text(error, row, f" {error:.1f}", va="center", fontsize=12)
-    place.invert_yaxis()
-    place.grid(axis="y", visible=False)
-    place.set_xlim(0, 1.2 * max(errors.values()))
-    place.set(xlabel="mean absolute error (years)", title="apparent age")
-
-
 def similarities(same: np.ndarray, others: np.ndarray, title: str = "") -> Figure:
     """Draws how alike predicted and true features are, beside those of somebody else.
 
