@@ -38,6 +38,11 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.features)
 
+    def take(self, numbers: Sequence[int]) -> Pairs:
+        """Returns some of the pairs, by their numbers."""
+        speakers, clips = ([of[n] for n in numbers] for of in (self.speakers, self.clips))
+        return Pairs(self.waveforms[numbers], self.features[numbers], speakers, clips)
+
     def centre(self) -> np.ndarray:
         """Returns the mean feature, each speaker counted once, (feature_size,)."""
         return _mean_of_means(self.features, self.speakers)

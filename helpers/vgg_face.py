@@ -186,6 +186,30 @@ def fill(network: keras.Model, path: Path, wanted: Network) -> None:
         raise BadWeights(f"{path} is damaged or cut off ({error}). {expected}") from error
 
 
+def last_layer(kind: str, path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Reads the layer that tells people apart by their feature, without the rest of the network.
+
+    Args:
+        kind: A key of `NETWORKS`.
+        path: Its file of weights.
+
+    Returns:
+        Matrix (feature_size, people) and bias (people,), float32.
+
+    Raises:
+        BadWeights: The file has no such layer.
+    """
+    import h5py
+
+    name = "fc8" if kind == "vggface" else "classifier"
+    wanted = (FEATURE_SIZES[kind], NETWORKS[kind].classes)
+    with h5py.File(path, "r") as file:
+        arrays = [weight[()] for weight in _stored_weights(file).get(name, {}).values()]
+    if [array.shape for array in arrays] != [wanted, wanted[1:]]:
+        raise BadWeights(f"{path} has no layer {name} of the shape {wanted}.")
+    return arrays[0], arrays[1]
+
+
 def _stored_weights(file: h5py.File) -> dict[str, dict[str, h5py.Dataset]]:
     """Returns the weights by layer and name, without reading their numbers."""
     group = file

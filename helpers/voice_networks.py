@@ -248,6 +248,25 @@ def layer_table(network: keras.Model, samples: int = SPEECH_SAMPLES) -> list[dic
     ]
 
 
+def totals(tables: dict[str, list[dict]]) -> list[dict]:
+    """Sums up what several networks cost.
+
+    Args:
+        tables: Name of the network -> what `layer_table` returned.
+
+    Returns:
+        One dictionary a network: `network`, `layers` (with weights), `parameters`, and
+        `multiplications`, in millions.
+    """
+    rows = []
+    for name, table in tables.items():
+        row = {"network": name, "layers": len(table)}
+        for key in ("parameters", "multiplications"):
+            row[key] = round(sum(layer[key] for layer in table))
+        rows.append(row)
+    return rows
+
+
 def _multiplications(layer: keras.layers.Layer, shape: tuple[int, ...]) -> int:
     """Every place of a convolution multiplies its whole kernel; other layers cost next to none."""
     kernel = getattr(layer, "kernel", None)

@@ -73,6 +73,9 @@ def test_each_convolution_leaves_what_table_1_says(whole):
     assert sum(row["parameters"] for row in table) == whole.count_params()
     # 4 x 4 x 2 numbers go into each of the 595 x 254 x 64 that the first convolution puts out.
     assert table[0]["multiplications"] == pytest.approx(595 * 254 * 64 * 32 / 1e6, abs=0.1)
+    totals = voice_networks.totals({"paper": table, "none": []})
+    assert totals[0]["parameters"] == whole.count_params()
+    assert totals[1] == {"network": "none", "layers": 0, "parameters": 0, "multiplications": 0}
 
 
 def test_each_convolution_is_followed_by_relu_and_then_by_normalisation(narrow):
@@ -184,5 +187,10 @@ def test_networks_losses_and_training_are_the_same_on_jax(tmp_path):
     with np.load(tmp_path / f"{other}.npz") as there:
         assert set(there) == set(here)
         for name, value in here.items():
-            tolerance = 1e-3 if name.endswith("_gradients") or "_loss_" in name else 1e-4
-            np.testing.assert_allclose(there[name], value, tolerance, tolerance, err_msg=name)
+            if "_loss_" in name:
+                np.testing.assert_allclose(there[name][0], value[0], 1e-4, 1e-5, err_msg=name)
+                # Adam's first step is as long for a tiny gradient as for a large one, so rounding
+                # decides where some weights go.
+                np.testing.assert_allclose(there[name][1], value[1], rtol=0.05, err_msg=name)
+            else:
+                np.testing.assert_allclose(there[name], value, 1e-4, 1e-4, err_msg=name)
