@@ -207,16 +207,22 @@ def models(session: Session) -> tuple[keras.Model, keras.Model]:
 
     Raises:
         MissingTable: They should be trained and are not; the message names the notebook.
+        WrongFeatures: They were made for features of another kind than the settings'.
     """
-    if session.settings.weights == "released":
-        return released_models()
-    from helpers import face_decoder, voice_encoder
+    from helpers import face_decoder, voice_encoder, weights
 
-    encoder, decoder = (session.workspace.checkpoints(n).require() for n in ("encoder", "decoder"))
-    return (
-        voice_encoder.load(encoder.path("voice_encoder.keras")),
-        face_decoder.load(decoder.path("face_decoder.keras")),
-    )
+    if session.settings.weights == "released":
+        networks = released_models()
+    else:
+        parts = ("encoder", "decoder")
+        encoder, decoder = (session.workspace.checkpoints(part).require() for part in parts)
+        networks = (
+            voice_encoder.load(encoder.path("voice_encoder.keras")),
+            face_decoder.load(decoder.path("face_decoder.keras")),
+        )
+    for network in networks:
+        weights.check_features(network, session.settings.features)
+    return networks
 
 
 def centre(encoder: keras.Model) -> np.ndarray:
@@ -247,8 +253,16 @@ def predict(model: keras.Model, inputs: np.ndarray, batch: int = 16) -> np.ndarr
 
 
 def faces_of(features: np.ndarray, decoder: keras.Model | None = None) -> np.ndarray:
-    """Decodes features, (n, d), to faces, uint8 (n, 128, 128, 3) RGB, without a mark."""
-    faces = predict(decoder or released_models()[1], features)
+    """Decodes features, (n, d), to faces, uint8 (n, 128, 128, 3) RGB, without a mark.
+
+    Raises:
+        WrongFeatures: The decoder was made for features of another kind.
+    """
+    from helpers import weights
+
+    decoder = decoder or released_models()[1]
+    weights.check_features(decoder, features)
+    faces = predict(decoder, features)
     return np.round(255 * np.clip(faces, 0, 1)).astype(np.uint8)
 
 

@@ -64,7 +64,8 @@ def pairs_of(session, split: str) -> Pairs:
     features: dict[str, list] = {}
     for row in session.workspace.require("faces").rows(["clip_id", "split", "status", "feature"]):
         if row["status"] == "ok" and row["split"] == split:
-            features.setdefault(row["clip_id"], []).append(row["feature"])
+            feature = np.array(row["feature"], "float32")
+            features.setdefault(row["clip_id"], []).append(feature)
     speech = session.workspace.require("speech")
     columns = ["clip_id", "speaker_id", "split", "status", "waveform"]
     rows = (row for row in speech.rows(columns) if row["clip_id"] in features)
@@ -75,9 +76,10 @@ def pairs_of(session, split: str) -> Pairs:
             waveforms[len(clips)] = np.frombuffer(row["waveform"], "<i2")
             clips.append(row["clip_id"])
             speakers.append(row["speaker_id"])
-    means = np.array([np.mean(features[clip], axis=0) for clip in clips], "float32")
+    means = [np.mean(features[clip], axis=0, dtype="float64") for clip in clips]
     size = FEATURE_SIZES[session.settings.features]
-    return Pairs(waveforms[: len(clips)], means.reshape(-1, size), speakers, clips)
+    means = np.array(means, "float32").reshape(-1, size)
+    return Pairs(waveforms[: len(clips)], means, speakers, clips)
 
 
 def enough_to_train(pairs: Pairs) -> str | None:
@@ -211,7 +213,7 @@ def faces_of(session, split: str, frames_per_clip: int = 2) -> Faces:
         if row["status"] == "ok" and (row["clip_id"], row["time_s"]) in chosen:
             coded = np.frombuffer(row["aligned"], "uint8")
             images[len(clips)] = cv2.imdecode(coded, cv2.IMREAD_COLOR)[:, :, ::-1]
-            features.append(row["feature"])
+            features.append(np.array(row["feature"], "float32"))
             speakers.append(row["speaker_id"])
             clips.append(row["clip_id"])
     size = FEATURE_SIZES[session.settings.features]

@@ -178,7 +178,9 @@ def fill(network: keras.Model, path: Path, wanted: Network) -> None:
             for name, layer in layers.items():
                 numbers = [weight[()] for weight in stored[name].values()]
                 if not all(np.isfinite(array).all() for array in numbers):
-                    raise BadWeights(f"{path} has no finite numbers in {name}. {expected}")
+                    raise BadWeights(
+                        f"{path} has no finite numbers in {_slashed(name)}. {expected}"
+                    )
                 layer.set_weights(numbers)
     except (OSError, KeyError, RuntimeError) as error:
         if isinstance(error, BadWeights):
@@ -246,7 +248,7 @@ def _difference(layers: dict, stored: dict[str, dict[str, h5py.Dataset]]) -> str
             for (weight, shape), (kind, found) in zip(here, there, strict=True)
         )
         if not fits:
-            return f"{name} should have {_shapes(here)} and has {_shapes(there)}."
+            return f"{_slashed(name)} should have {_shapes(here)} and has {_shapes(there)}."
     return ""
 
 
@@ -258,7 +260,12 @@ def _some(names: list[str]) -> str:
     if not names:
         return "none"
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]).replace("__", "/") + more
+    return ", ".join(map(_slashed, names[:3])) + more
+
+
+def _slashed(layer: str) -> str:
+    """Returns the name that a layer has in the file."""
+    return layer.replace("__", "/")
 
 
 def _shapes(weights: list[tuple[str, tuple[int, ...]]]) -> str:
