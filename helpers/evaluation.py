@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from helpers.session import Session
 
 __all__ = ["Pair", "Retrieval", "evaluate_released", "evaluate_tables", "format_report"]
-__all__ += ["measured_pairs", "pairs_to_test", "read_pairs", "retrieval"]
+__all__ += ["attribute_reader", "evaluate_measured", "measured_pairs", "pairs_to_test"]
+__all__ += ["read_pairs", "retrieval"]
 
 _BATCH_ISLANDERS = 20
 
@@ -144,15 +145,52 @@ def evaluate_tables(
     if pairs is None:
         pairs, notes = pairs_to_test(session, encoder, decoder)
     result: dict = {"people": 0, "gallery": 0, "skipped": ["There is no pair to measure."]}
+    result["notes"] = []
     if pairs:
         measured = measured_pairs(pairs, encoder, decoder, face_features.describer(session))
-        dlib = session.settings.features == "dlib"
-        predictions = _islander_oracles(measured, notes) if dlib else {}
-        reader = _reader(notes) if dlib else table_pairs.own_reader(session, notes)
-        if not dlib:
-            notes.append("The oracles are left out: they are fitted for the features of dlib.")
-        result = assess(measured, demo.centre(encoder), reader, _usual_age(session), predictions)
+        result = evaluate_measured(session, encoder, measured)
+    notes += result["notes"]
     return {**result, "notes": notes, "seconds": round(time.perf_counter() - started, 1)}
+
+
+def evaluate_measured(session: Session, encoder: keras.Model, measured: Measured) -> dict:
+    """Measures pairs of a run that are arrays already, as `measured_pairs` makes them.
+
+    Args:
+        session: The session of the run.
+        encoder: What the features were predicted with.
+        measured: The pairs.
+
+    Returns:
+        What `measures.assess` returns, and notes (sentences).
+    """
+    notes: list[str] = []
+    predictions = _islander_oracles(session, measured, notes)
+    reader = attribute_reader(session, notes)
+    usual_age = _usual_age(session)
+    result = assess(measured, demo.centre(encoder), reader, usual_age, predictions)
+    return {**result, "notes": notes}
+
+
+def attribute_reader(
+    session: Session, notes: list[str] | None = None
+) -> face_features.AttributeReader | None:
+    """Returns what reads apparent sex and age from the features of a run.
+
+    For features of dlib it is the released reader; for others one is fitted on the training faces.
+
+    Args:
+        session: The session of the run.
+        notes: Gets a sentence where there is no reader.
+    """
+    try:
+        if session.settings.features != "dlib":
+            return table_pairs.own_reader(session)
+        return face_features.released_attribute_reader()
+    except (face_features.MissingModel, ValueError) as error:
+        if notes is not None:
+            notes.append(f"Apparent sex and age are left out. {error}")
+        return None
 
 
 def _usual_age(session: Session) -> float | None:
@@ -164,18 +202,15 @@ def _usual_age(session: Session) -> float | None:
     return float(np.median(known)) if known else None
 
 
-def _reader(notes: list[str]) -> face_features.AttributeReader | None:
-    try:
-        return face_features.released_attribute_reader()
-    except face_features.MissingModel as error:
-        notes.append(f"Apparent sex and age are left out. {error}")
-        return None
-
-
-def _islander_oracles(measured: Measured, notes: list[str]) -> dict[str, np.ndarray]:
+def _islander_oracles(
+    session: Session, measured: Measured, notes: list[str]
+) -> dict[str, np.ndarray]:
     """What the oracles predict, when all the people are islanders."""
     numbers = table_pairs.islander_numbers(measured.identities)
     if not numbers:
+        return {}
+    if session.settings.features != "dlib":
+        notes.append("The oracles are left out: they are fitted for the features of dlib.")
         return {}
     try:
         training = oracles.training_islanders()

@@ -14,22 +14,28 @@ _NAMES = {
 }
 
 
-def format_report(report: Mapping) -> str:
-    """Writes a report as tables of plain text.
+def format_report(report: Mapping, *sections: str) -> str:
+    """Writes a report, or some sections of it, as tables of plain text.
 
     Args:
         report: What `measures.assess` returned, with or without notes.
+        *sections: Which sections, such as `retrieval` or `language`; none writes all of them, with
+            notes and with what was skipped.
+
+    Raises:
+        ValueError: There is no such section.
     """
-    lines = [f"{report['gallery']} faces of {report['people']} people"]
-    lines += _retrieval_lines(report)
-    lines += _small_gallery_lines(report)
-    lines += _similarity_lines(report)
-    lines += _apparent_lines(report)
-    for key, section in _SECTIONS.items():
-        if key in report:
-            lines += ["", *section(report[key])]
-    lines += ["", *report.get("notes", []), *report.get("skipped", [])]
-    return "\n".join(lines).rstrip()
+    for name in sections:
+        if name not in SECTIONS:
+            raise ValueError(f"There is no section {name!r}. Choose of: {', '.join(SECTIONS)}.")
+    lines = [] if sections else [f"{report['gallery']} faces of {report['people']} people"]
+    for name in sections or SECTIONS:
+        key, write = SECTIONS[name]
+        if report.get(key) is not None:
+            lines += ["", *write(report[key] if key == name else report)]
+    if not sections:
+        lines += ["", *report.get("notes", []), *report.get("skipped", [])]
+    return "\n".join(lines).strip()
 
 
 def _retrieval_lines(report: Mapping) -> list[str]:
@@ -64,22 +70,17 @@ def _retrieval_lines(report: Mapping) -> list[str]:
 
 
 def _small_gallery_lines(report: Mapping) -> list[str]:
-    small = report.get("small_gallery")
-    if not small:
-        return []
+    small = report["small_gallery"]
     found = ", ".join(f"R@{k} {_percent(value)}" for k, value in small["recall"].items())
     chance = ", ".join(_percent(value) for value in small["chance"].values())
     return [
-        "",
         f"the same ranks in a gallery of {small['gallery_size']}, as published tables have it: "
         f"{found} (chance {chance})",
     ]
 
 
 def _similarity_lines(report: Mapping) -> list[str]:
-    if "similarity" not in report:
-        return []
-    lines = ["", "feature similarity, mean ± SD     true pairs          shuffled pairs"]
+    lines = ["feature similarity, mean ± SD     true pairs          shuffled pairs"]
     for metric, values in report["similarity"].items():
         true, shuffled = (f"{a:.3f} ± {b:.3f}" for a, b in values.values())
         lines.append(f"  {metric:<32}{true:<20}{shuffled}")
@@ -89,7 +90,7 @@ def _similarity_lines(report: Mapping) -> list[str]:
 def _apparent_lines(report: Mapping) -> list[str]:
     lines = []
     if "faces_found" in report:
-        lines += ["", f"generated faces that are found as faces: {report['faces_found']:.1%}"]
+        lines.append(f"generated faces that are found as faces: {report['faces_found']:.1%}")
     apparent = report.get("apparent", {})
     if "sex" in apparent:
         sex = apparent["sex"]
@@ -243,15 +244,20 @@ def _leakage_lines(checks: Iterable[Mapping]) -> list[str]:
     return lines
 
 
-_SECTIONS = {
-    "lengths": _length_lines,
-    "decoder": _decoder_lines,
-    "craniofacial": _craniofacial_lines,
-    "consistency": _consistency_lines,
-    "verification": _verification_lines,
-    "language": _language_lines,
-    "leakage": _leakage_lines,
+SECTIONS = {
+    "galleries": ("retrieval", _retrieval_lines),
+    "small gallery": ("small_gallery", _small_gallery_lines),
+    "similarities": ("similarity", _similarity_lines),
+    "faces": ("faces_found", _apparent_lines),
+    "lengths": ("lengths", _length_lines),
+    "decoder": ("decoder", _decoder_lines),
+    "craniofacial": ("craniofacial", _craniofacial_lines),
+    "consistency": ("consistency", _consistency_lines),
+    "verification": ("verification", _verification_lines),
+    "language": ("language", _language_lines),
+    "leakage": ("leakage", _leakage_lines),
 }
+"""Name of each section, the key of the report that it needs, and what writes it."""
 
 
 def real_voices_lines(found: Mapping) -> str:

@@ -223,12 +223,14 @@ def _stacked(arrays: Sequence[np.ndarray | None]) -> np.ndarray | None:
     return np.stack([np.full(shape, np.nan) if array is None else array for array in arrays])
 
 
-def own_reader(session: Session, notes: list[str]) -> AttributeReader | None:
+def own_reader(session: Session) -> AttributeReader:
     """Fits a reader of apparent sex and age on the training faces of a run.
 
     Args:
         session: The session of the run.
-        notes: Gets a sentence where there are too few faces of known sex and age.
+
+    Raises:
+        ValueError: There are too few training faces of known sex and age.
     """
     from helpers import face_features
 
@@ -239,15 +241,12 @@ def own_reader(session: Session, notes: list[str]) -> AttributeReader | None:
         for row in table.rows(["clip_id", "status", "feature"])
         if row["status"] == "ok" and row["clip_id"] in known
     ]
-    features = np.array([row["feature"] for row in rows], np.float32)
     people = [known[row["clip_id"]] for row in rows]
-    try:
-        return face_features.AttributeReader.fit(
-            features, [person.sex for person in people], [number(p.age) for p in people]
-        )
-    except ValueError as error:
-        notes.append(f"Apparent sex and age are left out. {error}")
-        return None
+    return face_features.AttributeReader.fit(
+        np.array([row["feature"] for row in rows], np.float32),
+        [person.sex for person in people],
+        [number(person.age) for person in people],
+    )
 
 
 def _best_faces(session: Session, split: str | None) -> dict[str, dict]:

@@ -204,6 +204,37 @@ def distances(same: np.ndarray, different: np.ndarray, title: str = "") -> Figur
     return drawn
 
 
+def features(shown: np.ndarray, people: Sequence[str], title: str = "") -> Figure:
+    """Draws features as rows of shades: alike for one person, different for two.
+
+    Args:
+        shown: (n, size) features, those of one person one after the other.
+        people: Whose they are, n names.
+        title: Heading.
+
+    Returns:
+        A map of the first 128 numbers that differ at all, each around its mean and in units of its
+        spread.
+    """
+    if not len(shown):
+        return style.empty("There are no features to show.")
+    spread = shown.std(axis=0)
+    first = np.flatnonzero(spread > 0)[:128]
+    values = (shown[:, first] - shown[:, first].mean(axis=0)) / spread[first]
+    drawn, axes = style.figure(size=(11.0, 0.26 * len(shown) + 1.4), title=title)
+    place = axes[0, 0]
+    place.imshow(values, cmap=style.DIVERGING, vmin=-2.5, vmax=2.5, aspect="auto")
+    place.grid(visible=False)
+    starts = [row for row in range(len(shown)) if row == 0 or people[row] != people[row - 1]]
+    ends = [*starts[1:], len(shown)]
+    middles = [(start + end - 1) / 2 for start, end in zip(starts, ends, strict=True)]
+    place.set_yticks(middles, [_shortened(people[start], 16) for start in starts])
+    for start in starts[1:]:
+        place.axhline(start - 0.5, color="white", linewidth=3)
+    place.set_xlabel(f"number of the feature, {len(first)} of {shown.shape[1]:,}")
+    return drawn
+
+
 def canonical(aligned: Sequence[np.ndarray], template: np.ndarray, title: str = "") -> Figure:
     """Shows aligned faces and their mean with the points that alignment brings together.
 
