@@ -41,11 +41,25 @@ def test_figures_are_drawn():
         assert len(figure.axes) > 1
 
 
+def test_rows_of_features_are_grouped_by_person_and_leave_out_what_never_differs():
+    values = np.random.default_rng(0).standard_normal((5, 4096))
+    values[:, ::2] = 0
+    drawn = faces.features(values, ["one", "one", "two", "two", "three"])
+    drawn.canvas.draw()
+    (place,) = drawn.axes
+    assert place.images[0].get_array().shape == (5, 128)
+    assert np.isfinite(place.images[0].get_array()).all()
+    assert [label.get_text() for label in place.get_yticklabels()] == ["one", "two", "three"]
+    assert list(place.get_yticks()) == [0.5, 2.5, 4.0]
+    assert "of 4,096" in place.get_xlabel()
+
+
 def test_nothing_to_draw_is_said():
     for figure in (
         faces.detections([], [], []),
         faces.crops([]),
         faces.side_by_side({}),
         faces.canonical([], template()),
+        faces.features(np.empty((0, 128)), []),
     ):
         assert "no f" in figure.axes[0].texts[0].get_text()
