@@ -160,7 +160,7 @@ def test_training_of_a_small_decoder(monkeypatch):
 
 
 def test_the_gan_is_measured_like_the_decoder(monkeypatch):
-    def refine(decoder, faces, epochs, batch_size, callbacks) -> None:
+    def refine(decoder, faces, epochs, batch_size, callbacks, precision) -> None:
         (clock,) = callbacks
         clock.set_model(FakeModel())
         for number in range(epochs * len(faces) // batch_size):
@@ -337,11 +337,31 @@ def test_a_network_that_would_not_fit_is_not_begun(memory):
     assert [arguments["name"] for _, arguments in measure.asked] == ["compact"]
 
 
+def test_with_a_gpu_less_of_the_machines_memory_is_enough(memory, monkeypatch):
+    memory[0] = 6_000.0
+    monkeypatch.setattr(apart.session, "device", lambda: "GPU Tesla T4")
+    result = benchmark(Measure(), only=("networks",))
+    assert [row["status"] for row in result["networks"]] == ["ok"] * 3
+    assert result["machine"]["gpu"] == "Tesla T4"
+
+
+def test_a_network_is_not_measured_twice(memory):
+    measure = Measure()
+    result = benchmark(measure, only=("networks", "stages"), networks=("compact",))
+    assert [task for task, _ in measure.asked].count("cost") == 1
+    assert result["stages"][3]["rows_per_s"] == COST["clips_per_s"]
+    measure = Measure()
+    benchmark(measure, only=("stages",))
+    assert [task for task, _ in measure.asked].count("cost") == 1
+
+
 def test_an_interrupt_keeps_what_there_is_and_begins_nothing_more(memory):
     measure = Measure(cost_published=KeyboardInterrupt())
     result = benchmark(measure)
     assert [row["status"] for row in result["networks"]] == ["ok", "interrupted", "interrupted"]
-    assert {row["status"] for row in result["stages"]} == {"interrupted"}
+    assert [row["name"] for row in result["stages"] if row["status"] == "ok"] == [
+        "encoder training"  # It was among the networks.
+    ]
     assert len(measure.asked) == 2
     assert run.anything_measured(result)
     report.as_text(result)

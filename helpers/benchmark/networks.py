@@ -233,6 +233,7 @@ def _train(name: str, encoder: keras.Model, pairs: Pairs, epochs: int, clock: St
         weights=voice_encoder.PaperLoss() if way.paper else None,
         optimizer=voice_encoder.paper_optimizer() if way.paper else None,
         callbacks=[clock],
+        precision="auto",
     )
 
 

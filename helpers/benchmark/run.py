@@ -9,8 +9,9 @@ import dataclasses
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+from helpers import session
 from helpers.benchmark import apart, machine
 
 PARTS = ("networks", "retrieval", "stages", "reconstruct")
@@ -91,7 +92,7 @@ def benchmark(
     if "retrieval" in plan.only:
         result["retrieval"] = running.retrieval(plan, result["networks"])
     if "stages" in plan.only:
-        result["stages"] = running.stages(plan)
+        result["stages"] = running.stages(plan, result.get("networks", ()))
     if "reconstruct" in plan.only:
         result["reconstruct"] = running.row("reconstruct", "reconstruct", {})
     result["seconds"] = round(time.perf_counter() - started, 1)
@@ -152,7 +153,7 @@ class _Measurements:
 
     def networks(self, plan: Plan) -> list[dict]:
         """Size and speed of each network."""
-        return [self.row(name, "cost", {"name": name}, _needed(name)) for name in plan.networks]
+        return [self.row(name, *_cost(name)) for name in plan.networks]
 
     def retrieval(self, plan: Plan, costs: list[dict]) -> dict:
         """Retrieval of each network after the same time, on the same islanders."""
@@ -172,16 +173,17 @@ class _Measurements:
         arguments = {"name": name, "seconds": seconds, "data": folder, **times}
         return self.row(name, "retrieval", arguments, _needed(name), seconds)
 
-    def stages(self, plan: Plan) -> list[dict]:
+    def stages(self, plan: Plan, costs: Sequence[dict]) -> list[dict]:
         """Rows a second of each stage, in the order of the notebooks."""
         with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
             rows = [
                 self.row(name, "table", {"name": name, "folder": folder, "rows": plan.clips})
                 for name in ("clips", "faces", "speech")
             ]
-        rows.append(self.row("encoder training", "cost", {"name": "compact"}, _needed("compact")))
-        if rows[-1]["status"] == "ok":
-            rows[-1] |= {"rows_per_s": rows[-1]["clips_per_s"]}
+        known = [row for row in costs if row["name"] == "compact"]
+        cost = known[0] if known else self.row("compact", *_cost("compact"))
+        rate = {"rows_per_s": cost["clips_per_s"]} if cost["status"] == "ok" else {}
+        rows.append({**cost, **rate, "name": "encoder training"})
         rows.append(self.row("decoder training", "decoder_training", {}))
         rows.append(self.row("GAN training", "gan_training", {}))
         rows.append(self.row("decoding", "decoding", {"rows": 8 * plan.clips}))
@@ -189,9 +191,14 @@ class _Measurements:
         return rows
 
 
+def _cost(network: str) -> tuple[str, dict, float]:
+    """Task, arguments and memory for size and speed of a network."""
+    return "cost", {"name": network}, _needed(network)
+
+
 def _needed(network: str) -> float:
     needed = NEEDED_MB[network]
-    return needed if machine.facts()["gpu"] == "" else min(needed, NEEDED_WITH_GPU_MB)
+    return needed if session.device() == "CPU" else min(needed, NEEDED_WITH_GPU_MB)
 
 
 def _to_stderr(line: str) -> None:

@@ -142,7 +142,8 @@ def _decoder_steps(train, seconds: float, steps: int, options: dict) -> dict[str
     decoder = face_decoder.generator(**options)
     clock = StepClock(seconds, steps, least=2)
     clock.start()
-    train(decoder, faces, epochs=-(-steps // 4), batch_size=_BATCH, callbacks=[clock])
+    epochs = -(-steps // 4)
+    train(decoder, faces, epochs=epochs, batch_size=_BATCH, callbacks=[clock], precision="auto")
     times = clock.measured()
     made = {"rows": (times["steps"] - 1) * _BATCH, "rows_per_s": _BATCH / times["step_s"]}
     made["rows_per_s"] = round(made["rows_per_s"], 3)
