@@ -1,13 +1,26 @@
 """Pictures in the right range, losses by hand, training on both losses, files that load again."""
 
 import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
 
+import decoder_backend
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from helpers import adversarial, decoder_networks, face_decoder, face_targets
+from helpers import (
+    adversarial,
+    decoder_networks,
+    face_decoder,
+    face_losses,
+    face_network,
+    face_targets,
+    training,
+)
 
 SIZE = 6
 
@@ -38,6 +51,8 @@ def others(faces):
 def test_generator_makes_pictures_and_is_small():
     decoder = face_decoder.generator(128)
     assert decoder.count_params() <= 2_500_000
+    assert decoder.get_layer("landmarks").output_shape == (None, 68, 2)
+    assert decoder.get_layer("texture").output_shape == (None, 128, 128, 3)
     made = decoder.predict_on_batch(np.random.default_rng(0).normal(0, 1, (2, 128)))
     assert made.shape == (2, 128, 128, 3)
     assert made.dtype == np.float32
@@ -90,7 +105,7 @@ def test_discriminator_looks_at_face_and_feature(faces):
 
 
 def test_face_weights_favour_the_middle():
-    weights = face_decoder.face_weights()
+    weights = face_losses.face_weights()
     assert weights.shape == (128, 128, 1)
     assert weights.mean() == pytest.approx(1, rel=1e-5)
     assert weights[64, 64, 0] > 3 * weights[0, 0, 0]
@@ -99,7 +114,7 @@ def test_face_weights_favour_the_middle():
 def test_reconstruction_loss_by_hand():
     face = np.full((2, 128, 128, 3), 0.5, "float32")
     assert float(face_decoder.reconstruction_loss(face, face)) == 0
-    weights = face_decoder.face_weights()
+    weights = face_losses.face_weights()
     edges = np.abs(np.diff(weights, axis=0)).mean() + np.abs(np.diff(weights, axis=1)).mean()
     # A constant error of 0.1 weighs 0.1 at each of the three sizes; its edges are the weights'.
     expected = 3 * 0.1 + 0.1 * edges
@@ -110,16 +125,53 @@ def test_reconstruction_loss_by_hand():
 # --- faces and batches ---------------------------------------------------------------------------
 
 
+def colours(features):
+    """The colour that the feature of a plain picture tells, 0 to 1."""
+    return np.clip(128 + 1500 * (features[:, :3] - 0.1), 20, 235) / 255
+
+
 def test_batches_keep_feature_and_face_together(faces):
-    batches = pairs.FaceBatches(faces, 8, noise=0.0)
-    seen = [batches[index] for index in range(len(batches))]
-    features = np.concatenate([batch[0] for batch in seen])
-    images = np.concatenate([batch[1] for batch in seen])
-    assert images.shape == (16, 128, 128, 3)
-    assert images.max() <= 1
-    for feature, image in zip(features, images, strict=True):
-        row = int(np.abs(faces.features - feature).sum(1).argmin())
-        np.testing.assert_allclose(image, faces.images[row] / 255, atol=1e-6)
+    batches = face_targets.TargetBatches(face_targets.targets_of(faces), 8, mixed=0.0, noise=0.0)
+    for index in range(len(batches)):
+        features, target = batches[index]
+        for part in ("texture", "image"):
+            seen = target[part][:, 64, 64]
+            np.testing.assert_allclose(seen, colours(features), atol=0.01)
+        assert target["texture"].shape == target["image"].shape == (8, 128, 128, 3)
+        assert target["landmarks"].shape == (8, 68, 2)
+        assert not target["mixed"].any()
+
+
+def test_mixed_faces_have_the_mean_of_features_shapes_and_textures(faces):
+    random = np.random.default_rng(1)
+    gentle = dataclasses.replace(
+        faces, features=random.normal(0.1, 0.01, (16, SIZE)).astype("float32")
+    )
+    gentle.images = np.broadcast_to(
+        (255 * colours(gentle.features)).round().astype("uint8")[:, None, None], (16, 128, 128, 3)
+    ).copy()
+    targets = face_targets.targets_of(gentle)
+    features, target = face_targets.TargetBatches(targets, 16, mixed=1.0, noise=0.0)[0]
+    assert target["mixed"].all()
+    apart = np.abs(features[:, None] - gentle.features[None]).sum(axis=-1).min(axis=1)
+    assert (apart > 1e-3).mean() > 0.8
+    np.testing.assert_allclose(target["texture"][:, 64, 64], colours(features), atol=0.01)
+    # The picture for the discriminator stays that of one true person.
+    of_one = np.abs(target["image"][:, None, 64, 64] - colours(gentle.features)[None]).sum(axis=-1)
+    assert of_one.min(axis=1).max() < 0.02
+
+
+def test_a_picture_of_several_features_is_taken_apart_once(faces):
+    twice = face_decoder.Faces(
+        np.concatenate([faces.images, faces.images]),
+        np.concatenate([faces.features, faces.features + 0.01]),
+        [*faces.speakers, *faces.speakers],
+        [*faces.clips, *faces.clips],
+    )
+    targets = face_targets.targets_of(twice)
+    assert len(targets) == 32
+    assert len(targets.images) == len(targets.landmarks) == len(np.unique(faces.images, axis=0))
+    np.testing.assert_array_equal(targets.images[targets.which], twice.images)
 
 
 def test_too_few_faces_say_so(faces):
@@ -150,10 +202,10 @@ def test_training_learns_the_colours_and_survives_saving(faces, tmp_path):
 def test_gan_training_changes_decoder_and_critic_only_where_it_should(faces):
     decoder = small(faces)
     critic = adversarial.discriminator(SIZE, width=0.2)
-    trainer = adversarial.GanTrainer(decoder, critic, face_decoder.reconstruction_loss)
+    trainer = adversarial.GanTrainer(decoder, critic, face_losses.DecoderLoss(None, faces.centre()))
     trainer.compile(keras.optimizers.SGD(0.01))
     before = [decoder.get_weights(), critic.get_weights(), trainer.average.get_weights()]
-    trainer.fit(faces.features[:8], faces.images[:8].astype("float32") / 255, verbose=0)
+    trainer.fit(face_targets.TargetBatches(face_targets.targets_of(faces), 16), verbose=0)
     after = [decoder.get_weights(), critic.get_weights(), trainer.average.get_weights()]
     changed = [
         any(not np.array_equal(a, b) for a, b in zip(one, other, strict=True))
@@ -168,7 +220,7 @@ def test_generator_loss_does_not_reach_the_critic(faces):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("Gradients are taken with TensorFlow here.")
     decoder, critic = small(faces), adversarial.discriminator(SIZE, width=0.2)
-    trainer = adversarial.GanTrainer(decoder, critic, face_decoder.reconstruction_loss)
+    trainer = adversarial.GanTrainer(decoder, critic, face_losses.DecoderLoss(None, faces.centre()))
     with tf.GradientTape() as tape:
         made = decoder(faces.features[:2])
         score = ops.mean(trainer._judged(made, faces.features[:2])[0])
@@ -184,7 +236,7 @@ def test_refinement_runs_and_gives_the_average(faces):
     history = face_decoder.refine_with_gan(
         decoder, faces, others(faces), epochs=2, batch_size=8, callbacks=[grid]
     )
-    assert {"critic", "score", "maps", "reconstruction", "val_l1"} <= set(history)
+    assert {"critic", "score", "maps", "landmarks", "texture", "image", "val_l1"} <= set(history)
     assert all(np.isfinite(values).all() for values in history.values())
     np.testing.assert_array_equal(
         grid.faces[-1], face_decoder.to_faces(decoder, faces.features[:2])
@@ -200,3 +252,34 @@ def test_released_decoder_makes_a_face():
     decoder = face_decoder.released()
     assert face_decoder.RELEASED.stat().st_size < 13e6
     assert face_decoder.to_faces(decoder, np.zeros((1, 128), "float32")).shape == (1, 128, 128, 3)
+
+
+# --- backends ------------------------------------------------------------------------------------
+
+
+def test_drawing_and_both_trainings_are_the_same_on_jax(tmp_path):
+    """The same files, opened by another process on another backend, compute the same."""
+    pytest.importorskip("jax", reason="JAX is not installed.")
+    decoder = face_decoder.generator(decoder_backend.SIZE, width=0.1, seed=1)
+    for layer in decoder.get_layer("landmarks").layers + decoder.get_layer("texture").layers:
+        if layer.get_weights() and "mean" not in layer.name:  # None of them draws zeros.
+            random = np.random.default_rng(1)
+            layer.set_weights([w + 0.05 * random.normal(size=w.shape) for w in layer.get_weights()])
+    training.save(decoder, tmp_path / "decoder.keras")
+    training.save(face_network.face_network(width=0.1, seed=2), tmp_path / "identity.keras")
+    other = "tensorflow" if keras.backend.backend() == "jax" else "jax"
+    script = Path(__file__).with_name("decoder_backend.py")
+    subprocess.run(
+        [sys.executable, str(script), str(tmp_path)],
+        env={**os.environ, "KERAS_BACKEND": other},
+        check=True,
+    )
+    here = decoder_backend.compute(tmp_path)
+    with np.load(tmp_path / f"{other}.npz") as there:
+        assert set(there) == set(here)
+        np.testing.assert_allclose(there["drawn"], here["drawn"], atol=1e-3)
+        for name, value in here.items():
+            if name != "drawn":
+                np.testing.assert_allclose(there[name][0], value[0], 2e-3, 1e-4, err_msg=name)
+                # Adam's first step is as long for a tiny gradient as for a large one.
+                np.testing.assert_allclose(there[name][1], value[1], rtol=0.1, err_msg=name)

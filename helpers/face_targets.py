@@ -1,0 +1,157 @@
+"""What the face decoder learns from: features with shapes and textures, also of mixed faces.
+
+A voice says less about a face than the face itself does, so features predicted from voices lie
+nearer to the mean, where no true face is. The decoder should draw them all the same. So it also
+sees the mean of several people's features with the mean of their shapes and textures.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from helpers import face_warp
+from helpers.pairs import Faces, Shuffled
+
+_LEAST_SHARE = 0.25
+"""Of a face that is mixed with the mean face."""
+_BATCH = 64
+
+
+@dataclasses.dataclass
+class Targets:
+    """Faces taken apart.
+
+    Attributes:
+        faces: The faces and their features.
+        which: int, (n,): which of the pictures below belongs to each feature. Several features of
+            one person may share a picture.
+        images: uint8, (m, 128, 128, 3): the pictures, each once.
+        landmarks: float32, (m, 68, 2), in pixels.
+        textures: uint8, (m, 128, 128, 3): the pictures with the landmarks at the mean shape.
+    """
+
+    faces: Faces
+    which: np.ndarray
+    images: np.ndarray
+    landmarks: np.ndarray
+    textures: np.ndarray
+
+    def __len__(self) -> int:
+        """Returns the number of features."""
+        return len(self.which)
+
+    def mean_shape(self) -> np.ndarray:
+        """Returns the mean landmarks of the faces and of their mirror images, (68, 2)."""
+        mean = self.landmarks.mean(axis=0)
+        return (mean + face_warp.mirror_landmarks(mean)) / 2
+
+    def mean_texture(self) -> np.ndarray:
+        """Returns the mean texture of the faces and of their mirror images, 0 to 1."""
+        mean = sum(texture.astype("float64") for texture in self.textures) / len(self.textures)
+        return ((mean + mean[:, ::-1]) / 510).astype("float32")
+
+    def deviation(self) -> float:
+        """Returns how far one number of a feature typically is from its mean."""
+        return float(self.faces.features.std(axis=0).mean())
+
+    def start(self) -> dict:
+        """Returns the arguments that let `generator` start from the mean of these faces."""
+        return {
+            "feature_size": self.faces.features.shape[1],
+            "centre": self.faces.centre(),
+            "mean_face": self.mean_texture(),
+            "mean_shape": self.mean_shape(),
+            "deviation": self.deviation(),
+        }
+
+
+def targets_of(faces: Faces) -> Targets:
+    """Takes faces apart; a picture that occurs several times is looked at once."""
+    first: dict[bytes, int] = {}
+    which = np.array([first.setdefault(image.tobytes(), len(first)) for image in faces.images], int)
+    images = np.empty((len(first), *faces.images.shape[1:]), "uint8")
+    images[which] = faces.images
+    points = face_warp.landmarks_of(images)
+    textures = np.empty_like(images)
+    for start in range(0, len(images), _BATCH):
+        some = slice(start, start + _BATCH)
+        moved = face_warp.texture_of(images[some].astype("float32"), points[some])
+        textures[some] = np.round(np.clip(np.asarray(moved), 0, 255))
+    return Targets(faces, which, images, points, textures)
+
+
+class TargetBatches(Shuffled):
+    """Batches of features and what the decoder should make of them.
+
+    Half of the faces are mirrored, and the features get a little noise: both leave the person the
+    same, and with them the network has more to learn from than it could learn by heart. Some are
+    mixed with one to three other people or with the mean face.
+
+    Args:
+        targets: What to learn from; None of it is changed.
+        batch_size: Faces in a batch; what is left over at the end waits for the next epoch.
+        mixed: Share of the faces that are mixed.
+        noise: Standard deviation of the noise on each number of the feature, as a share of the
+            features' own.
+        seed: Seed of order, mirroring, mixing and noise.
+    """
+
+    def __init__(
+        self,
+        targets: Targets,
+        batch_size: int,
+        mixed: float = 0.4,
+        noise: float = 0.25,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(len(targets), batch_size, seed)
+        self.targets, self.mixed = targets, mixed
+        self.noise = noise * targets.deviation()
+        self.centre = targets.faces.centre()
+        self.mean = targets.mean_shape(), targets.mean_texture()
+
+    def __getitem__(self, index: int):
+        """Returns features (batch, n) and a dict of what belongs to them.
+
+        `landmarks` (batch, 68, 2) and `texture` (batch, 128, 128, 3), 0 to 1; `image`, the picture
+        of the person or, where people are mixed, of the first of them; `mixed` (batch,), 1 there.
+        """
+        chosen, random = self.chosen(index)
+        made = [self._mixture(row, random) for row in chosen]
+        features, points, textures, images, mixed = map(np.stack, zip(*made, strict=True))
+        features = features + self.noise * random.standard_normal(features.shape, "float32")
+        mirrored = random.random(len(chosen)) < 0.5
+        points[mirrored] = face_warp.mirror_landmarks(points[mirrored])
+        for pictures in (textures, images):
+            pictures[mirrored] = pictures[mirrored, :, ::-1]
+        return features, {
+            "landmarks": points,
+            "texture": textures,
+            "image": images,
+            "mixed": mixed.astype("float32"),
+        }
+
+    def _mixture(self, row: int, random: np.random.Generator) -> tuple:
+        feature, points, texture, image = self._face(row)
+        mixed = random.random() < self.mixed
+        if mixed and random.random() < 0.5:
+            share = random.uniform(_LEAST_SHARE, 1)
+            feature = self.centre + share * (feature - self.centre)
+            points = self.mean[0] + share * (points - self.mean[0])
+            texture = self.mean[1] + share * (texture - self.mean[1])
+        elif mixed:
+            others = random.integers(len(self.targets), size=random.integers(1, 4))
+            people = [(feature, points, texture), *(self._face(other)[:3] for other in others)]
+            feature, points, texture = (np.mean(part, 0) for part in zip(*people, strict=True))
+        return feature, points, texture, image, mixed
+
+    def _face(self, row: int) -> tuple[np.ndarray, ...]:
+        targets, picture = self.targets, self.targets.which[row]
+        return (
+            targets.faces.features[row],
+            targets.landmarks[picture],
+            targets.textures[picture].astype("float32") / 255,
+            targets.images[picture].astype("float32") / 255,
+        )
