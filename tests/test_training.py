@@ -1,81 +1,136 @@
-"""Networks are saved so that other releases of Keras open them."""
+"""Trainings keep their best weights, stop in time, and validate on nobody they train on."""
 
-import inspect
-import json
-import zipfile
+import math
 
 import keras
 import numpy as np
 import pytest
+import tiny_trainings
+from tiny_trainings import TRAININGS
 
-from helpers import training
-from helpers.pretrained import recipe
-
-RELEASED = (recipe.ENCODER, recipe.DECODER)
-
-
-@pytest.fixture
-def network():
-    keras.utils.set_random_seed(0)
-    inside = keras.Input((8,))
-    x = keras.layers.BatchNormalization(momentum=0.9)(keras.layers.Dense(4)(inside))
-    return keras.Model(inside, keras.layers.LeakyReLU(0.2)(x))
+from helpers import training, voice_encoder
 
 
-def layers_of(path):
-    with zipfile.ZipFile(path) as file:
-        return json.loads(file.read("config.json"))["config"]["layers"]
+class Record(keras.callbacks.Callback):
+    """Keeps a network's weights after each epoch."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network, self.weights = network, []
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.weights.append(self.network.get_weights())
 
 
-def arguments(path):
-    layers = layers_of(path)
-    return {layer["class_name"]: layer["config"] for layer in layers}
+class Poison(keras.callbacks.Callback):
+    """Puts a number that is none into a network's weights, before an epoch."""
+
+    def __init__(self, network, epoch):
+        super().__init__()
+        self.network, self.epoch = network, epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            self.good = self.network.get_weights()
+            kernel = self.network.trainable_weights[0]
+            kernel.assign(math.nan * kernel)
 
 
-def test_a_saved_network_computes_the_same(network, tmp_path):
-    training.save(network, tmp_path / "network.keras")
-    loaded = training.load(tmp_path / "network.keras", "network", "04_voice_encoder")
-    x = np.random.default_rng(0).standard_normal((3, 8)).astype("float32")
-    np.testing.assert_array_equal(loaded(x), network(x))
+def measured(monkeypatch, values):
+    """Lets each epoch's `val_cosine` be the next of these."""
+    left = iter(values)
+    monkeypatch.setattr(
+        voice_encoder, "validation_measures", lambda *given: {"val_cosine": next(left)}
+    )
 
 
-def test_arguments_at_their_default_are_not_written(network, tmp_path):
-    training.save(network, tmp_path / "network.keras")
-    written = arguments(tmp_path / "network.keras")
-    assert "epsilon" not in written["BatchNormalization"]
-    assert written["BatchNormalization"]["momentum"] == 0.9
-    assert written["Dense"]["units"] == 4
+# --- the best weights ----------------------------------------------------------------------------
 
 
-def test_saving_replaces_the_file_and_leaves_nothing_else(network, tmp_path):
-    for _ in range(2):
-        training.save(network, tmp_path / "network.keras")
-    assert [path.name for path in tmp_path.iterdir()] == ["network.keras"]
+def test_the_weights_of_the_best_epoch_are_kept_and_calibrated(monkeypatch):
+    measured(monkeypatch, [0.1, 0.9, math.nan])
+    calibrated = []
+    monkeypatch.setattr(
+        voice_encoder, "calibrate", lambda network, pairs: calibrated.append(network.get_weights())
+    )
+    encoder = tiny_trainings.encoder()
+    record = Record(encoder)
+    _, curves = TRAININGS["encoder"](encoder, callbacks=[record])
+    assert len(curves["loss"]) == 3
+    for found, best in zip(calibrated[0], record.weights[1], strict=True):
+        np.testing.assert_array_equal(found, best)
 
 
-def test_a_network_that_is_not_there_is_named_with_the_notebook_that_makes_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match="voice encoder.*04_voice_encoder"):
-        training.load(tmp_path / "none.keras", "voice encoder", "04_voice_encoder")
+def test_training_stops_when_patience_is_at_an_end(monkeypatch):
+    measured(monkeypatch, [0.5, 0.6, 0.6, 0.5, 0.9])
+    _, curves = TRAININGS["encoder"](epochs=5, patience=2)
+    assert curves["val_cosine"] == [0.5, 0.6, 0.6, 0.5]
 
 
-# --- the released weights ------------------------------------------------------------------------
+def test_better_is_larger_or_smaller_as_the_measure_is():
+    assert training.Watch("val_cosine", largest=True).better(0.2, 0.1)
+    assert not training.Watch("val_l1").better(0.2, 0.1)
+    assert training.Watch("val_l1").better(0.2, None)
+    assert not training.Watch("val_l1").better(math.nan, None)
 
 
-@pytest.mark.parametrize("path", RELEASED, ids=lambda path: path.stem)
-def test_a_released_network_names_no_argument_at_its_default(path):
-    """Colab's Keras may be older than the one that wrote the file, and not know the argument."""
-    assert path.is_file()
-    layers = [layer for layer in layers_of(path) if layer["module"] == "keras.layers"]
-    assert layers
-    for layer in layers:
-        kind = getattr(keras.layers, layer["class_name"])
-        for name, value in layer["config"].items():
-            argument = inspect.signature(kind).parameters.get(name)
-            assert argument is None or value != argument.default, f"{layer['class_name']}, {name}"
-    assert "epsilon" not in arguments(path).get("BatchNormalization", {})
+@pytest.mark.parametrize("what", ["encoder", "decoder"])
+def test_nobody_is_both_trained_and_validated_with(what):
+    make = {"encoder": tiny_trainings.pairs, "decoder": tiny_trainings.faces}[what]
+    validation = make("validation", 4)
+    validation.speakers = [*validation.speakers[:3], "train-7"]
+    with pytest.raises(ValueError, match="'train-7'"):
+        TRAININGS[what](validation=validation)
 
 
-def test_what_is_released_takes_at_most_25_megabytes():
-    files = [path for path in recipe.FOLDER.iterdir() if path.is_file()]
-    assert {*RELEASED, recipe.ISLANDER_FEATURES, recipe.RECIPE} <= set(files)
-    assert sum(path.stat().st_size for path in files) <= 25e6
+@pytest.mark.parametrize("what", TRAININGS)
+def test_features_of_another_length_are_refused(what):
+    wide = keras.Sequential([keras.Input((128,)), keras.layers.Dense(128, name="centre")])
+    with pytest.raises(training.WrongFeatures, match="128 numbers.*6 numbers"):
+        TRAININGS[what](wide)
+
+
+# --- numbers that are not finite -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", TRAININGS)
+def test_a_loss_that_is_not_finite_stops_and_the_last_good_weights_stay(what, tmp_path):
+    make = tiny_trainings.encoder if what == "encoder" else tiny_trainings.decoder
+    network = make()
+    poison = Poison(network, epoch=1)
+    with pytest.raises(training.TrainingStopped, match="epoch 2, step 1.*smaller") as caught:
+        TRAININGS[what](network, folder=tmp_path, callbacks=[poison])
+    assert (caught.value.epoch, caught.value.step) == (2, 1)
+    assert str(tmp_path) in str(caught.value)
+    for found, good in zip(network.get_weights(), poison.good, strict=True):
+        np.testing.assert_array_equal(found, good)
+    # What the folder keeps is good as well: from there the training comes to its end.
+    resumed, curves = TRAININGS[what](folder=tmp_path)
+    assert len(curves["loss"]) == 3
+    assert all(np.isfinite(weight).all() for weight in resumed.get_weights())
+
+
+def test_the_term_that_is_not_finite_is_named():
+    weights = voice_encoder.LossWeights(temperature=1e-40)
+    encoder = tiny_trainings.encoder()
+    start = encoder.get_weights()
+    with pytest.raises(training.TrainingStopped, match="'contrastive'.*the beginning") as caught:
+        TRAININGS["encoder"](encoder, weights=weights)
+    assert caught.value.terms == ["contrastive"]
+    for found, good in zip(encoder.get_weights(), start, strict=True):
+        np.testing.assert_array_equal(found, good)
+
+
+def test_weights_that_broke_in_the_last_step_are_noticed():
+    """The loss is measured before the step, so it may still be finite."""
+
+    class BreakLast(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == tiny_trainings.EXAMPLES // tiny_trainings.BATCH - 1:
+                kernel = network.get_layer("deviation").kernel
+                kernel.assign(math.inf * kernel)
+
+    network = tiny_trainings.encoder()
+    with pytest.raises(training.TrainingStopped, match="weights.*deviation/kernel"):
+        TRAININGS["encoder"](network, callbacks=[BreakLast()])
+    assert all(np.isfinite(weight).all() for weight in network.get_weights())
