@@ -32,6 +32,21 @@ def keras2(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets keras-vggface build networks as narrow as those in `keras2`; VGG-Face's fc7 is whole."""
+    from keras2_weights import SHARE, narrowed
+
+    from helpers import vgg_face
+    from helpers.settings import FEATURE_SIZES
+
+    models = vgg_face._package()
+    for name in ("Conv2D", "Dense"):
+        monkeypatch.setattr(models, name, narrowed(getattr(models, name)))
+    for kind in ("resnet50", "senet50"):
+        monkeypatch.setitem(FEATURE_SIZES, kind, 2048 // SHARE)
+
+
 class FakeManifest:
     """Stands for a manifest where only its fingerprint matters."""
 

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import pytest
 from conftest import ROOT
-from keras2_weights import FILES, SHARE, narrowed
+from keras2_weights import FILES
 
 from helpers import vgg_face
 from helpers.face_features import MissingModel
@@ -24,16 +24,6 @@ from helpers.settings import FEATURE_SIZES
 from helpers.weights import BadWeights
 
 KINDS = list(NETWORKS)
-
-
-@pytest.fixture
-def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets the package build every sixteenth filter, and shortens features to match."""
-    models = vgg_face._package()
-    for name in ("Conv2D", "Dense"):
-        monkeypatch.setattr(models, name, narrowed(getattr(models, name)))
-    for kind in ("resnet50", "senet50"):
-        monkeypatch.setitem(FEATURE_SIZES, kind, 2048 // SHARE)
 
 
 def damaged(keras2: Path, tmp_path: Path, kind: str = "vggface") -> Path:
@@ -318,3 +308,24 @@ def test_the_reference_names_the_same_files() -> None:
         network = dataclasses.asdict(NETWORKS[kind])
         assert (make.lower(), file) == (network["model"], network["file"])
         assert (classes, feature) == (network["classes"], network["layer"])
+
+
+@pytest.mark.parametrize(("kind", "name"), [("vggface", "fc8"), ("senet50", "classifier")])
+def test_the_last_layer_is_read_alone(kind, name, tmp_path, monkeypatch):
+    monkeypatch.setitem(vgg_face.FEATURE_SIZES, kind, 4)
+    narrow = dataclasses.replace(vgg_face.NETWORKS[kind], classes=3)
+    monkeypatch.setitem(vgg_face.NETWORKS, kind, narrow)
+    kernel, bias = np.arange(12.0).reshape(4, 3), np.arange(3.0)
+    path = tmp_path / "weights.h5"
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [b"pool", name.encode()]
+        file.create_group("pool").attrs["weight_names"] = []
+        group = file.create_group(name)
+        group.attrs["weight_names"] = [f"{name}/kernel:0".encode(), f"{name}/bias:0".encode()]
+        group[f"{name}/kernel:0"], group[f"{name}/bias:0"] = kernel, bias
+    found = vgg_face.last_layer(kind, path)
+    np.testing.assert_array_equal(found[0], kernel)
+    np.testing.assert_array_equal(found[1], bias)
+    monkeypatch.setitem(vgg_face.FEATURE_SIZES, kind, 5)
+    with pytest.raises(BadWeights, match=f"{name} of the shape"):
+        vgg_face.last_layer(kind, path)
