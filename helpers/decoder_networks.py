@@ -29,7 +29,7 @@ def generator(
         feature_size: Length of the face feature.
         centre: Mean feature of the training faces, (feature_size,); zeros if not given.
         mean_face: Mean texture of the training faces, (128, 128, 3), 0 to 1; grey if not given.
-        width: Factor on the number of channels; 1 gives 2.2 million parameters.
+        width: Factor on the number of channels; 1 gives 2.1 million parameters.
         seed: Seed of the initial weights.
         mean_shape: Mean landmarks of the training faces, (68, 2), in pixels; those of islanders
             if not given.
@@ -85,7 +85,7 @@ def texture_network(
 
     Arguments are those of `generator`.
     """
-    first, *channels, fine = [max(8, round(width * n)) for n in (192, 192, 128, 80, 48, 16)]
+    first, *channels, fine = [max(8, round(width * n)) for n in (192, 192, 128, 64, 32, 16)]
     feature = keras.Input((feature_size,), name="feature")
     standardise = Standardise(1 / deviation, name="standardise")
     style = layers.Dense(first)(standardise(feature))

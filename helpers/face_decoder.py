@@ -259,6 +259,15 @@ def load(path: Path | str) -> keras.Model:
     return training.load(path, "face decoder", "05_face_decoder", (None, None), gives)
 
 
-def released() -> keras.Model:
-    """Loads the released face decoder."""
-    return load(RELEASED)
+def released(features: str = "dlib") -> keras.Model:
+    """Loads the released face decoder.
+
+    Args:
+        features: Kind of face feature that it should draw.
+
+    Raises:
+        WrongFeatures: The released decoder draws features of another kind.
+    """
+    decoder = load(RELEASED)
+    training.check_features(decoder, features)
+    return decoder

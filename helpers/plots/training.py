@@ -24,13 +24,18 @@ _NAMES = {
     "contrastive": "Contrastive term",
     "decoder": "Decoder term",
     "distillation": "Distillation term",
-    "l1": "L1 of pixels, training",
     "val_l1": "L1 of pixels, validation",
     "critic": "Discriminator",
     "score": "Score of made faces",
     "maps": "Matching maps",
-    "reconstruction": "Reconstruction",
+    "landmarks": "Landmarks (square pixels)",
+    "texture": "Texture",
+    "image": "Picture",
+    "identity": "Identity",
 }
+
+_OWN = ("texture", "image", "identity")
+"""Terms of the decoder's loss that are of one size."""
 
 
 def encoder_curves(measures: Measures) -> Figure:
@@ -65,9 +70,10 @@ def decoder_curves(measures: Measures) -> Figure:
     Args:
         measures: What `face_decoder.train_decoder` returns.
     """
-    drawn, axes = style.figure(1, 2, (12, 4.2))
-    _lines(axes[0, 0], measures, ("loss",), "Loss")
-    _lines(axes[0, 1], measures, ("l1", "val_l1"), "Mean error of a pixel (0 to 1)")
+    drawn, axes = style.figure(1, 3, (14, 4.2))
+    _lines(axes[0, 0], measures, _OWN, "Term of the loss")
+    _lines(axes[0, 1], measures, ("landmarks",), "Square pixels")
+    _lines(axes[0, 2], measures, ("val_l1",), "Mean error of a pixel (0 to 1)")
     return drawn
 
 
@@ -79,7 +85,7 @@ def adversarial_curves(measures: Measures) -> Figure:
     """
     drawn, axes = style.figure(1, 2, (12, 4.2))
     _lines(axes[0, 0], measures, ("critic", "score"), "Discriminator")
-    _lines(axes[0, 1], measures, ("reconstruction", "maps"), "Generator")
+    _lines(axes[0, 1], measures, (*_OWN, "maps"), "Generator")
     return drawn
 
 
@@ -101,16 +107,36 @@ def sample_grid(
     return _grid(rows, title)
 
 
-def before_after(before: np.ndarray, after: np.ndarray, truth: np.ndarray) -> Figure:
-    """Shows faces before and after the adversarial training, and the true ones.
+def anatomy(
+    shapes: np.ndarray, textures: np.ndarray, faces: np.ndarray, mean: np.ndarray
+) -> Figure:
+    """Shows what faces are made of: landmarks, texture, and both put together.
 
     Args:
-        before: uint8 (n, 128, 128, 3).
-        after: The same features decoded by the refined network.
-        truth: True faces.
+        shapes: Landmarks, (n, 68, 2), in pixels.
+        textures: (n, 128, 128, 3), 0 to 1.
+        faces: What the warp made of both, (n, 128, 128, 3), 0 to 1.
+        mean: The shape of all textures, (68, 2).
+
+    Returns:
+        A column for each face. Grey dots are the mean shape, blue ones the landmarks; a line says
+        how far each one moves, five times as long as it is.
     """
-    rows = [("before", _marked(before)), ("after", _marked(after)), ("true", truth)]
-    return _grid(rows, "Before and after the adversarial training")
+    count, side = len(faces), faces.shape[1]
+    drawn, axes = style.figure(3, count, (2.1 * count + 0.8, 6.8), "Landmarks + texture = face")
+    for column, shape in enumerate(shapes):
+        place = axes[0, column]
+        style.picture(place, np.ones((side, side, 3)))
+        place.plot(*mean.T, ".", color=style.GREY, markersize=3)
+        ends = mean + 5 * (shape - mean)
+        place.plot(*np.stack([mean, ends]).transpose(2, 0, 1), color=style.SKY_BLUE, linewidth=1)
+        place.plot(*shape.T, ".", color=style.BLUE, markersize=4)
+        style.picture(axes[1, column], np.clip(textures[column], 0, 1))
+        made = np.round(255 * np.clip(faces[column], 0, 1)).astype("uint8")
+        style.picture(axes[2, column], mark_generated(made))
+    for place, name in zip(axes[:, 0], ("landmarks", "texture", "face"), strict=True):
+        place.set_ylabel(name)
+    return drawn
 
 
 def _lines(axis: Axes, measures: Measures, names: Sequence[str], label: str) -> None:
