@@ -91,7 +91,8 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
 
     archipelago = commands.add_parser("archipelago", help="write islanders to look at and hear")
     archipelago.add_argument("--islanders", type=_numbers, default=range(12), metavar="0-11")
-    archipelago.add_argument("--out", type=Path, required=True, metavar="DIR")
+    archipelago.add_argument("--out", type=Path, metavar="DIR")
+    archipelago.add_argument("--measure", action="store_true", help="measure their voices instead")
 
     pretrain = commands.add_parser("pretrain", help="train the released weights anew")
     pretrain.add_argument("--islanders", type=int, default=2304, metavar="N")
@@ -264,6 +265,14 @@ def _make_folder(folder: Path, command: _Parser) -> None:
 
 
 def _archipelago(options: argparse.Namespace, command: _Parser) -> int:
+    if options.measure:
+        from helpers.archipelago import phonetics
+        from helpers.archipelago.islanders import islander
+
+        print(phonetics.markdown(phonetics.voice_statistics(map(islander, options.islanders))))
+        return 0
+    if options.out is None:
+        command.error("--out DIR is missing; or give --measure")
     _make_folder(options.out, command)
     from helpers.archipelago.gallery import gallery
 

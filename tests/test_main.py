@@ -52,6 +52,7 @@ def refused(capsys: pytest.CaptureFixture, *arguments: str) -> str:
         (("evaluate", "--first-islander", "-5"), ("--first-islander",)),
         (("archipelago", "--islanders", "some", "--out", "x"), ("'some'", "0-11")),
         (("archipelago", "--out", __file__), ("--out", "test_main.py")),
+        (("archipelago", "--islanders", "0-1"), ("--out", "--measure")),
         (("reconstruct", "a.wav", "--out", __file__), ("--out", "test_main.py")),
         (("pretrain", "--seed", "-1"), ("seed=-1",)),
     ],
@@ -132,6 +133,13 @@ def test_evaluate_prints_json(
     arguments = ["evaluate", "--gallery", "50", "--first-islander", "1000100", "--json"]
     assert command.main(arguments) == 0
     assert json.loads(capsys.readouterr().out) == {"gallery": 50, "first": 1000100}
+
+
+def test_archipelago_measures_voices(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["archipelago", "--islanders", "2-3", "--measure"]) == 0
+    printed = capsys.readouterr().out
+    assert "| tract length (cm) |" in printed
+    assert "syllables/s" in printed
 
 
 def test_archipelago_writes_faces_voices_and_clips(tmp_path: Path) -> None:
