@@ -179,6 +179,19 @@ def test_centre_counts_each_speaker_once():
     assert uneven.centre() == pytest.approx([1.5])
 
 
+def test_deviation_is_that_of_one_number_from_its_mean():
+    features = np.array([[1.0, 10.0], [3.0, 10.0]], "float32")
+    some = voice_encoder.Pairs(np.zeros((2, 1), "int16"), features, ["a", "b"], ["1", "2"])
+    assert some.deviation() == pytest.approx(np.sqrt((1 + 1 + 0 + 0) / 4))
+
+
+def test_some_pairs_are_taken_by_their_numbers(few):
+    taken = few.take([3, 0])
+    assert taken.clips == ["clip-3", "clip-0"] and taken.speakers == ["speaker-1", "speaker-0"]
+    np.testing.assert_array_equal(taken.waveforms, few.waveforms[[3, 0]])
+    np.testing.assert_array_equal(taken.features, few.features[[3, 0]])
+
+
 def test_too_few_pairs_say_so_in_one_sentence(few):
     sentence = voice_encoder.enough_to_train(few)
     assert "16 pairs of 8 speakers" in sentence
@@ -212,6 +225,80 @@ def test_training_overfits_sixteen_pairs(few):
     # Eight faces, and the own speaker's other clip is left out of each gallery of 16.
     assert history["val_chance_1"][-1] == pytest.approx(1 / 15)
     assert history["val_recall_10"][-1] > history["val_chance_10"][-1]
+
+
+def test_the_papers_loss_trains_any_network_and_reports_its_terms(few):
+    encoder = small(few)
+    heads = voice_encoder.face_heads(few)
+    history = voice_encoder.train(
+        encoder,
+        few,
+        epochs=12,
+        batch_size=8,
+        weights=voice_encoder.PaperLoss(),
+        heads=heads,
+        optimizer=voice_encoder.paper_optimizer(1e-2),
+    )
+    assert set(history) == {"loss", "decoder", "direction", "distillation"}
+    last = {name: values[-1] for name, values in history.items()}
+    total = last["decoder"] + 0.025 * last["direction"] + 200 * last["distillation"]
+    assert last["loss"] == pytest.approx(total, rel=1e-3)
+    assert last["distillation"] < history["distillation"][0]
+
+
+def test_a_network_is_trained_with_stretches_as_long_as_it_hears(few):
+    seen = {}
+
+    def fit(trainer, batches, *_, **__):
+        seen[trainer.encoder.name] = batches[0][0].shape
+        return {}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "fit", fit)
+        for network in (small(few), voice_encoder.paper(SIZE, width=1 / 64)):
+            network.name = f"hears-{network.input_shape[1]}"
+            voice_encoder.train(network, few, batch_size=2)
+    assert list(seen.values()) == [(2, 64_000), (2, 96_000)]
+
+
+def test_the_papers_network_is_not_trained_without_a_gpu_unless_one_insists(monkeypatch, capsys):
+    monkeypatch.setattr(voice_encoder, "device", lambda: "CPU")
+    voice_encoder.check_machine("compact", 10_000)
+    with pytest.raises(voice_encoder.NeedsGPU, match=r"4,000 steps take about 30\.0 hours.*GPU"):
+        voice_encoder.check_machine("paper", 4_000)
+    assert not capsys.readouterr().out
+    voice_encoder.check_machine("paper", 4_000, insist=True)
+    assert "30.0 hours" in capsys.readouterr().out
+    monkeypatch.setattr(voice_encoder, "device", lambda: "GPU Tesla T4")
+    voice_encoder.check_machine("paper", 4_000)
+    assert not capsys.readouterr().out
+
+
+def test_the_released_encoder_is_refused_for_other_features():
+    with pytest.raises(training.WrongFeatures, match="dlib.*vggface|vggface.*dlib"):
+        voice_encoder.released("vggface")
+
+
+def test_what_the_papers_loss_looks_through_depends_on_the_features(few, monkeypatch):
+    from types import SimpleNamespace
+
+    from helpers import face_decoder, recognition_weights, vgg_face
+    from helpers.settings import Settings
+
+    fc8 = (np.ones((SIZE, 3), "float32"), np.zeros(3, "float32"))
+    decoder = face_decoder.generator(SIZE, width=0.05)
+    monkeypatch.setattr(face_decoder, "released", lambda: decoder)
+    monkeypatch.setattr(recognition_weights, "weights_file", lambda workspace, kind: kind)
+    monkeypatch.setattr(vgg_face, "last_layer", lambda kind, path: fc8)
+    heads = {}
+    for kind in ("dlib", "vggface"):
+        session = SimpleNamespace(settings=Settings.make(features=kind), workspace=None)
+        heads[kind] = voice_encoder.paper_heads(session, few)
+    speakers = len(set(few.speakers))
+    assert heads["dlib"].people.shape == (SIZE, speakers)
+    np.testing.assert_array_equal(heads["vggface"].people, fc8[0])
+    assert heads["vggface"].decoder.shape == (SIZE, 1000)
+    assert heads["dlib"].decoder.shape[1] != 1000
 
 
 def test_calibration_makes_the_squared_error_smallest(few):
