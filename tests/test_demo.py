@@ -30,6 +30,16 @@ def _decoder(features, training=False):
     return np.full((len(features), 128, 128, 3), 0.5, np.float32)
 
 
+def _as_decoder(function):
+    """Lets a function answer what a network is asked before it is used."""
+    function.name = "face_decoder-of-dlib"
+    function.inputs, function.outputs = [np.zeros((1, 128))], [np.zeros((1, 128, 128, 3))]
+    return function
+
+
+_as_decoder(_decoder)
+
+
 @pytest.fixture(autouse=True)
 def _reader(monkeypatch):
     """A reader of sex and age, so that no released file is needed."""
@@ -49,6 +59,16 @@ def test_a_waveform_becomes_a_marked_face():
     assert made.waveform.shape == (96_000,) and made.spectrogram.shape == (598, 257, 2)
     assert made.apparent_sex in "FM" and 18 <= made.apparent_age <= 80
     assert made.seconds > 0
+
+
+def test_an_encoder_and_a_decoder_for_other_features_are_refused():
+    from helpers.training import WrongFeatures
+
+    def encoder(waveforms, training=False):
+        return np.zeros((len(waveforms), 4096), np.float32)
+
+    with pytest.raises(WrongFeatures, match="'dlib'.*'vggface'"):
+        demo.reconstruct(_tone(6), encoder, _decoder)
 
 
 def test_a_keras_model_can_be_used_as_it_is():
@@ -161,7 +181,8 @@ def test_an_unexpected_error_is_a_row_too(voices, tmp_path):
     def broken(features, training=False):
         raise RuntimeError("no such weights")
 
-    rows = demo.reconstruct_files([voices / "good.wav"], tmp_path / "out", _encoder, broken)
+    paths = [voices / "good.wav"]
+    rows = demo.reconstruct_files(paths, tmp_path / "out", _encoder, _as_decoder(broken))
     assert rows[0]["status"] == "failed" and "no such weights" in rows[0]["reason"]
 
 
