@@ -21,6 +21,7 @@ _FIELDS = (
     "workspace",
     "rows",
     "frames_per_clip",
+    "features",
 )
 """Settings that `run` takes from the command line."""
 
@@ -55,6 +56,7 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     run.add_argument("--workspace", metavar="DIR", help="folder of tables and checkpoints")
     run.add_argument("--rows", type=int, help="at most so many rows of the manifest")
     run.add_argument("--frames-per-clip", type=int, help="frames to look at in each clip")
+    run.add_argument("--features", help="dlib (default), vggface, resnet50 or senet50")
     run.add_argument("--only", metavar="03,04", help="numbers of the notebooks to execute")
 
     reconstruct = commands.add_parser("reconstruct", help="a face for each voice")

@@ -30,6 +30,7 @@ def refused(capsys: pytest.CaptureFixture, *arguments: str) -> str:
     ("arguments", "named"),
     [
         (("run", "--mode", "fast"), ("'fast'", "quick", "full")),
+        (("run", "--features", "facenet"), ("'facenet'", "dlib", "vggface", "senet50")),
         (("run", "--corpus", "youtube"), ("'youtube'", "archipelago", "my_videos")),
         (("run", "--colour", "red"), ("--colour", "--corpus", "--rows", "--workspace")),
         (("run", "--corpus", "my_videos"), ("videos",)),
