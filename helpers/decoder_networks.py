@@ -171,6 +171,8 @@ class Modulate(layers.Layer):
     Each pixel's channels are first brought to the same length, which keeps the training stable.
     """
 
+    half_ready = True
+
     def build(self, input_shape):
         """Makes the layer that reads scale and shift from the style."""
         maps, style = input_shape
@@ -181,8 +183,10 @@ class Modulate(layers.Layer):
         """Returns the modulated map."""
         maps, style = inputs
         scale, shift = ops.split(self.read(style)[:, None, None, :], 2, axis=-1)
-        length = ops.mean(ops.square(maps), axis=-1, keepdims=True)
-        return maps * ops.rsqrt(length + 1e-6) * (1 + scale) + shift
+        # Squares need 32 bits, also where the rest computes with 16.
+        length = ops.mean(ops.square(ops.cast(maps, "float32")), axis=-1, keepdims=True)
+        shrink = ops.cast(ops.rsqrt(length + 1e-6), maps.dtype)
+        return maps * shrink * (1 + scale) + shift
 
     def compute_output_shape(self, input_shape):
         """Returns the shape of the map."""

@@ -8,6 +8,7 @@ bits on one device. So no file and no prediction ever depends on how a network w
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 
 import keras
@@ -49,9 +50,7 @@ class Workplace:
         elif self._backend == "jax":
             self._layout = keras.distribution.DataParallel(devices=self.devices)
         elif self._backend == "tensorflow":
-            import tensorflow as tf
-
-            self._layout = tf.distribute.MirroredStrategy(self.devices)
+            self._layout = _mirrored(tuple(self.devices))
         else:
             raise ValueError(
                 f"gpus={gpus!r} is not valid: several devices train together on the backends "
@@ -93,13 +92,13 @@ class Workplace:
         finally:
             keras.distribution.set_distribution(self._layout)
 
-    def copy(self, network: keras.Model) -> keras.Model:
-        """Returns the network to train in place of another: itself, or a copy made for here.
+    def copy(self, network: keras.Model | None) -> keras.Model | None:
+        """Returns the network to use in training for another: itself, or a copy made for here.
 
         Args:
-            network: Network of 32 bits on one device; it stays as it is.
+            network: Network of 32 bits on one device, which stays as it is; or None.
         """
-        if self.plain:
+        if self.plain or network is None:
             return network
         with self.scope():
             copied = keras.models.clone_model(network)
@@ -188,6 +187,14 @@ def share(loss):
     """Scales a loss for a device whose gradients are summed with those of the others."""
     context = _replica()
     return loss if context is None else loss / context.num_replicas_in_sync
+
+
+@functools.cache
+def _mirrored(devices: tuple[str, ...]):
+    """Returns one strategy for all trainings: two would number their messages alike."""
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def _replica():

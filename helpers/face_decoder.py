@@ -106,9 +106,9 @@ def train_decoder(
     targets = _check_data(decoder, faces, validation)
     keras.utils.set_random_seed(seed)
     batches = TargetBatches(targets, batch_size, seed=seed)
-    loss = DecoderLoss(identity, batches.centre)
     place = training.Workplace(precision, gpus)
     trained = place.copy(decoder)
+    loss = DecoderLoss(place.copy(identity), batches.centre)
     with place.scope():
         trainer = DecoderTrainer(trained, loss)
         optimizer = training.optimizer(learning_rate, epochs * len(batches))
@@ -153,13 +153,13 @@ def refine_with_gan(
     targets = _check_data(decoder, faces, validation)
     keras.utils.set_random_seed(seed)
     batches = TargetBatches(targets, batch_size, seed=seed + 1)
-    loss = DecoderLoss(identity, batches.centre)
     steps = epochs * len(batches)
     # The moving average covers about the last tenth of a short training, and never more than a
     # hundred steps.
     memory = 1 - min(0.2, max(0.01, 10 / steps))
     place = training.Workplace(precision, gpus)
     trained = place.copy(decoder)
+    loss = DecoderLoss(place.copy(identity), batches.centre)
     with place.scope():
         critic = discriminator(targets.faces.features.shape[1], batches.centre, seed=seed)
         trainer = GanTrainer(trained, place.prepare(critic), loss, memory=memory)

@@ -55,7 +55,7 @@ def test_the_weights_of_the_best_epoch_are_kept_and_calibrated(monkeypatch):
     )
     encoder = tiny_trainings.encoder()
     record = Record(encoder)
-    _, curves = TRAININGS["encoder"](encoder, callbacks=[record])
+    _, curves = TRAININGS["encoder"](encoder, callbacks=[record], epochs=3)
     assert len(curves["loss"]) == 3
     for found, best in zip(calibrated[0], record.weights[1], strict=True):
         np.testing.assert_array_equal(found, best)
@@ -93,7 +93,7 @@ def test_features_of_another_length_are_refused(what):
 # --- numbers that are not finite -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("what", TRAININGS)
+@pytest.mark.parametrize("what", ["encoder", "decoder"])
 def test_a_loss_that_is_not_finite_stops_and_the_last_good_weights_stay(what, tmp_path):
     make = tiny_trainings.encoder if what == "encoder" else tiny_trainings.decoder
     network = make()
@@ -106,7 +106,7 @@ def test_a_loss_that_is_not_finite_stops_and_the_last_good_weights_stay(what, tm
         np.testing.assert_array_equal(found, good)
     # What the folder keeps is good as well: from there the training comes to its end.
     resumed, curves = TRAININGS[what](folder=tmp_path)
-    assert len(curves["loss"]) == 3
+    assert len(curves["loss"]) == 2
     assert all(np.isfinite(weight).all() for weight in resumed.get_weights())
 
 

@@ -51,8 +51,11 @@ def assert_same(one, other):
     assert resumed_curves == curves
 
 
-@pytest.mark.parametrize("at", [(1, None), (1, 1)], ids=["between epochs", "within an epoch"])
-@pytest.mark.parametrize("what", TRAININGS)
+@pytest.mark.parametrize(
+    ("what", "at"),
+    [("encoder", (1, None)), ("encoder", (1, 1)), ("decoder", (1, 1)), ("gan", (1, 1))],
+    ids=["encoder, between epochs", "encoder", "decoder", "gan"],
+)
 def test_a_killed_training_ends_like_an_unbroken_one(what, at, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "SAVE_SECONDS", 0)
     killed(what, tmp_path, *at)
@@ -85,12 +88,12 @@ def test_a_training_at_its_end_is_not_done_again(tmp_path):
 
 
 def test_the_curves_go_on_where_they_were(tmp_path):
-    killed("encoder", tmp_path, 2)
+    killed("encoder", tmp_path, 1)
     drawn = []
     figure = training.LiveFigure(lambda measures: drawn.append(list(measures["loss"])))
     _, curves = TRAININGS["encoder"](folder=tmp_path, callbacks=[figure])
     assert drawn == [curves["loss"]]
-    assert len(curves["loss"]) == 3
+    assert len(curves["loss"]) == 2
 
 
 def test_the_state_of_another_training_is_refused(tmp_path):

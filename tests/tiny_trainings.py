@@ -44,7 +44,7 @@ def encoder(random=True):
     x = layers.Reshape((-1, 400))(waveform)
     if random:
         x = MaskSpectrum(seed=3)(x)
-    x = layers.BatchNormalization(momentum=0.9)(layers.Dense(8)(x))
+    x = layers.BatchNormalization(momentum=0.9)(layers.Dense(8, use_bias=False)(x))
     if random:
         x = layers.Dropout(0.3, seed=4)(x)
     x = layers.GlobalAveragePooling1D()(layers.Activation("relu")(x))
@@ -64,7 +64,7 @@ def decoder():
 def train_encoder(network=None, **settings):
     """Returns the trained encoder and its curves."""
     network = network or encoder()
-    settings = {"epochs": 3, "learning_rate": 1e-2, "batch_size": BATCH, **settings}
+    settings = {"epochs": 2, "learning_rate": 1e-2, "batch_size": BATCH, **settings}
     validation = settings.pop("validation", pairs("validation", 4))
     return network, voice_encoder.train(network, pairs(), validation, **settings)
 
@@ -72,7 +72,7 @@ def train_encoder(network=None, **settings):
 def train_decoder(network=None, **settings):
     """Returns the trained decoder and its curves."""
     network = network or decoder()
-    settings = {"epochs": 3, "learning_rate": 1e-2, "batch_size": BATCH, **settings}
+    settings = {"epochs": 2, "learning_rate": 1e-2, "batch_size": BATCH, **settings}
     validation = settings.pop("validation", faces("validation", 4))
     return network, face_decoder.train_decoder(network, faces(), validation, **settings)
 
@@ -80,7 +80,7 @@ def train_decoder(network=None, **settings):
 def train_gan(network=None, **settings):
     """Returns the refined decoder and its curves."""
     network = network or decoder()
-    settings = {"epochs": 3, "batch_size": BATCH, **settings}
+    settings = {"epochs": 2, "batch_size": BATCH, **settings}
     narrow = functools.partial(face_decoder.discriminator, width=0.1)
     with mock.patch.object(face_decoder, "discriminator", narrow):
         curves = face_decoder.refine_with_gan(network, faces(), faces("validation", 4), **settings)

@@ -19,6 +19,8 @@ import numpy as np
 import tiny_trainings
 from tiny_trainings import TRAININGS
 
+from helpers import training
+
 
 def two_devices():
     """Divides the processor into two devices; on JAX the environment variable above does it."""
@@ -48,27 +50,27 @@ def trained(what, random=True, **settings):
     return [*network.get_weights(), np.array(curves["loss"])]
 
 
-def interrupted(what):
+def interrupted(what, **settings):
     """Returns the same of a training that was killed and then went on."""
-    from helpers import training
-
-    training.SAVE_SECONDS = 0
     with tempfile.TemporaryDirectory() as folder:
         try:
-            trained(what, folder=folder, callbacks=[Kill()])
+            trained(what, folder=folder, callbacks=[Kill()], **settings)
         except KeyboardInterrupt:
-            return trained(what, folder=folder)
+            return trained(what, folder=folder, **settings)
     raise AssertionError("The training was not killed.")
 
 
 if __name__ == "__main__":
     two_devices()
+    training.SAVE_SECONDS = 0
+    on_jax = keras.backend.backend() == "jax"
     found = {}
     for what in TRAININGS:
         found[f"{what} on one"] = trained(what, random=False)
-        found[f"{what} on two"] = trained(what, random=False, gpus=2)
-        if keras.backend.backend() == "jax":
-            found[f"{what} unbroken"] = trained(what)
-            found[f"{what} resumed"] = interrupted(what)
+        on_two = interrupted if on_jax else trained
+        found[f"{what} on two"] = on_two(what, random=False, gpus=2)
+    if on_jax:
+        found["encoder unbroken"] = trained("encoder")
+        found["encoder resumed"] = interrupted("encoder")
     arrays = {f"{key}/{n}": a for key, values in found.items() for n, a in enumerate(values)}
     np.savez(sys.argv[1], **arrays)
