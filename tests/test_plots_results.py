@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from helpers import evaluation
 from helpers.face_features import AttributeReader
 from helpers.measuring import measures as m
-from helpers.plots import results
+from helpers.plots import attributes, results
 
 
 def _report(people):
@@ -62,7 +62,7 @@ def test_matched_asks_for_no_more_faces_than_guessing_would_find_anyway():
 
 def test_apparent_shows_counts_and_the_constant_guess():
     report = _report(40)
-    said = _texts(results.apparent(report))
+    said = _texts(attributes.apparent(report))
     assert str(report["apparent"]["sex"]["confusion"][0][0]) in said
     assert "always saying the same 50 %" in said
 
@@ -104,7 +104,7 @@ def test_a_voice_and_its_face_stand_side_by_side():
 
 def test_with_nothing_to_draw_the_figure_says_so():
     few = _report(3)
-    for figure in (results.retrieval(few), results.matched(few), results.apparent(few)):
+    for figure in (results.retrieval(few), results.matched(few), attributes.apparent(few)):
         assert "Too few" in _texts(figure)
     assert "no pair" in _texts(results.voices_to_faces([]))
     assert "no pair" in _texts(results.true_and_reconstructed([]))

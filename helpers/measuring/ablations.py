@@ -96,6 +96,18 @@ def variants(questions: Sequence[str] = QUESTIONS) -> list[Variant]:
     return [every[0], *(one for one in every[1:] if one.question in questions)]
 
 
+def tiny() -> list[Variant]:
+    """Returns two variants of a quarter of the width: to see in seconds how it is done."""
+    from helpers.voice_losses import LossWeights
+
+    small = {"width": 0.25}
+    alone = LossWeights(contrastive=0)
+    return [
+        Variant("compact, 1/4 wide", "loss", options=small),
+        Variant("compact, 1/4 wide, without contrastive", "loss", options=small, loss=alone),
+    ]
+
+
 def _without(loss: Loss, term: str) -> Loss:
     return dataclasses.replace(loss, **{term: 0.0})
 

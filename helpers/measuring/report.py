@@ -32,7 +32,8 @@ def format_report(report: Mapping, *sections: str) -> str:
     for name in sections or SECTIONS:
         key, write = SECTIONS[name]
         if report.get(key) is not None:
-            lines += ["", *write(report[key] if key == name else report)]
+            section = "\n".join(write(report[key] if key == name else report)).strip("\n")
+            lines += ["", *section.splitlines()]
     if not sections:
         lines += ["", *report.get("notes", []), *report.get("skipped", [])]
     return "\n".join(lines).strip()
