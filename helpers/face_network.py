@@ -50,7 +50,7 @@ def face_network(
         if index:
             x = _convolution(x, count, strides=2)
         y = layers.Conv2D(count, 3, padding="same", use_bias=False)(x)
-        x = layers.ReLU()(layers.Add()([x, layers.BatchNormalization()(y)]))
+        x = layers.ReLU()(layers.Add()([x, layers.BatchNormalization(momentum=0.9)(y)]))
     x = layers.Dropout(0.1)(layers.GlobalAveragePooling2D()(x))
     small = keras.initializers.RandomNormal(stddev=0.01)
     feature = layers.Dense(FEATURE_SIZES["dlib"], kernel_initializer=small, name="feature")
@@ -63,7 +63,7 @@ def face_network(
 
 def _convolution(x, count: int, strides: int = 1):
     x = layers.Conv2D(count, 3, strides, padding="same", use_bias=False)(x)
-    return layers.ReLU()(layers.BatchNormalization()(x))
+    return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
 
 
 @keras.saving.register_keras_serializable(package="speech2face")
@@ -138,10 +138,10 @@ def pictures(
     Returns:
         uint8 (count, 128, 128, 3).
     """
-    batch = 32
-    batches = TargetBatches(targets, batch, mixed=0.5, seed=seed)
+    batches = TargetBatches(targets, 32, mixed=0.5, seed=seed)
     made: list[np.ndarray] = []
-    for number in range(-(-count // batch)):
+    while len(made) < count:
+        number = len(made) // batches.batch_size
         if number % len(batches) == 0:
             batches.begin(number // len(batches))
         features, target = batches[number % len(batches)]

@@ -76,7 +76,8 @@ def test_network_learns_to_agree_with_its_teacher():
     features = (((colours[:, 0, 0] - 128.0) / 50) @ mixing).astype("float32")
     network = face_network.face_network(width=0.1)
     before = face_network.agreement(network, images, features)
-    curves = face_network.train_face_network(network, images, features, epochs=12, batch_size=16)
+    settings = {"epochs": 12, "batch_size": 16, "learning_rate": 1e-2}
+    curves = face_network.train_face_network(network, images, features, **settings)
     after = face_network.agreement(network, images, features)
     assert curves["loss"][-1] < 0.5 * curves["loss"][0]
     assert after["r2"] > max(0.3, before["r2"])

@@ -49,11 +49,12 @@ def test_a_landmark_of_the_texture_goes_to_its_place(move):
 
 
 def test_taking_apart_and_putting_together_gives_the_face_again():
-    picture, points = smooth_picture(1), some_shape()
+    picture, points = smooth_picture(1), some_shape(size=4.0)
     texture = np.asarray(face_warp.texture_of(picture, points))
-    assert np.abs(texture - picture).mean() > 0.01
     again = np.asarray(face_warp.face_of(texture, points))
-    assert np.abs(again - picture)[:, 8:-8, 8:-8].mean() < 0.003
+    moved, left = np.abs(texture - picture).mean(), np.abs(again - picture).mean()
+    assert moved > 0.008
+    assert left < 0.1 * moved
 
 
 def test_mirrors_commute_with_taking_apart():
@@ -61,8 +62,8 @@ def test_mirrors_commute_with_taking_apart():
     mirrored = face_warp.texture_of(picture[:, :, ::-1], face_warp.mirror_landmarks(points))
     straight = np.asarray(face_warp.texture_of(picture, points))
     np.testing.assert_allclose(np.asarray(mirrored), straight[:, :, ::-1], atol=5e-3)
-    np.testing.assert_array_equal(
-        face_warp.mirror_landmarks(face_warp.mirror_landmarks(points)), points
+    np.testing.assert_allclose(
+        face_warp.mirror_landmarks(face_warp.mirror_landmarks(points)), points, atol=1e-4
     )
 
 
