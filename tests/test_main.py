@@ -51,6 +51,10 @@ def refused(capsys: pytest.CaptureFixture, *arguments: str) -> str:
         (("evaluate", "--gallery", "1"), ("--gallery",)),
         (("pretrain", "--islanders", "5"), ("islanders=5", "100")),
         (("evaluate", "--first-islander", "-5"), ("--first-islander",)),
+        (("evaluate", "--voices", "/no/such/folder"), ("--voices", "/no/such/folder")),
+        (("ablate", "--steps", "0"), ("--steps", "1 or more")),
+        (("ablate", "--only", "colour"), ("'colour'", "loss", "batch norm")),
+        (("ablate", "--islanders", "50"), ("islanders=50", "100")),
         (("archipelago", "--islanders", "some", "--out", "x"), ("'some'", "0-11")),
         (("archipelago", "--out", __file__), ("--out", "test_main.py")),
         (("archipelago", "--islanders", "0-1"), ("--out", "--measure")),
@@ -134,6 +138,32 @@ def test_evaluate_prints_json(
     arguments = ["evaluate", "--gallery", "50", "--first-islander", "1000100", "--json"]
     assert command.main(arguments) == 0
     assert json.loads(capsys.readouterr().out) == {"gallery": 50, "first": 1000100}
+
+
+def test_evaluate_measures_real_voices_instead_of_islanders(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, tmp_path: Path
+) -> None:
+    from helpers.measuring import real_voices
+
+    found = real_voices.summary(["a", "b"], ["F", "M"], ["F", "F"]) | {"unusable": []}
+    monkeypatch.setattr(real_voices, "real_voices", lambda folder: found)
+    assert command.main(["evaluate", "--voices", str(tmp_path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["wrong"] == ["b"]
+    assert command.main(["evaluate", "--voices", str(tmp_path)]) == 0
+    assert "M: 0 of 1 right" in capsys.readouterr().out
+
+
+def test_ablate_prints_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    from helpers.measuring import ablations
+
+    def made(workspace: object, islanders: int, steps: int, questions: list[str]) -> dict:
+        return {"islanders": islanders, "steps": steps, "questions": list(questions)}
+
+    monkeypatch.setattr(ablations, "ablate_islanders", made)
+    arguments = ["ablate", "--islanders", "200", "--steps", "9", "--only", "loss,network", "--json"]
+    assert command.main(arguments) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == {"islanders": 200, "steps": 9, "questions": ["loss", "network"]}
 
 
 def test_archipelago_measures_voices(capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from helpers.settings import FIRST_TEST_ISLANDER
 if TYPE_CHECKING:
     from helpers.session import Session
 
-NEAR_DUPLICATE = 0.25
+NEAR_DUPLICATE = 0.125
 """Two faces are called the same picture where their features lie nearer to each other than this
 share of the median distance between faces of different people."""
 _SHOWN = 5
