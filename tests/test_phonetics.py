@@ -113,7 +113,7 @@ _TOLERANCES = {
     "second": 130.0,
     "third": 200.0,
     "tract_length": 0.6,
-    "tempo": 0.2,
+    "tempo": 0.4,
     "tilt": 4.0,
 }
 

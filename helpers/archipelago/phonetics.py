@@ -243,9 +243,7 @@ REPORTS = (
         (16.9, 17.4),
         "Goldstein (1980); from the third formant of Hillenbrand et al. (1995)",
     ),
-    Report(
-        "tempo", "syllables/s", (3.2, 5.6), (3.2, 5.6), "Tauroza and Allison (1990), Amir (2016)"
-    ),
+    Report("tempo", "syllables/s", (3.9, 5.6), (3.9, 5.6), "Gündüz and Cangi (2024), Amir (2016)"),
     Report("harmonicity", "dB", None, None, ""),
     Report("prominence", "dB", None, None, ""),
     Report(

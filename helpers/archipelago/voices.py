@@ -1,28 +1,35 @@
 """Voices of the islanders: who speaks is made by signal processing, what is said by espeak-ng.
 
-`persona` maps latents to a voice. The figures are those of the literature on human voices:
+`persona` maps latents to a voice. The figures are those of the literature on human voices, and
+`phonetics` measures whether what is heard keeps to them:
 
 - Mean fundamental frequency of about 120 Hz (men) and 200 Hz (women), between-speaker standard
   deviation of 3 semitones, and 2 to 4 semitones within an utterance: Traunmüller and Eriksson
   (1995), "The frequency range of the voice fundamental in the speech of male and female adults";
   Hillenbrand et al. (1995), J. Acoust. Soc. Am. 97, 3099-3111. So the sexes overlap, as people's
   do, and it takes the vocal tract to tell a low woman's voice from a high man's.
-- With age it falls in women, and rises again in men after about 60; jitter, shimmer, breathiness
-  and tremor grow: Stathopoulos, Huber and Sussman (2011), J. Speech Lang. Hear. Res. 54, 1011-1021;
-  Nishio and Niimi (2008), Folia Phoniatr. Logop. 60, 120-127. Harmonics-to-noise ratio falls:
-  Ferrand (2002), J. Voice 16, 480-487. The first formant falls by some 6 %: Linville and Rens
-  (2001), J. Voice 15, 323-330; Xue and Hao (2003), J. Speech Lang. Hear. Res. 46, 689-701.
+- With age it falls in women, and rises again in men after about 60: Stathopoulos, Huber and Sussman
+  (2011), J. Speech Lang. Hear. Res. 54, 1011-1021; Nishio and Niimi (2008), Folia Phoniatr. Logop.
+  60, 120-127. Harmonics-to-noise ratio falls in women: Ferrand (2002), J. Voice 16, 480-487; that
+  it does so in men alike, with breath, jitter, shimmer and tremor, is simpler than people are. The
+  first formant falls, here by 6 %: Reubold, Harrington and Kleber (2010), Speech Communication 52,
+  638-651; Eichhorn et al. (2018), J. Voice 32, found little of it.
 - Vocal tracts of about 17 cm (men) and 14.5 cm (women), longer in larger people, with a standard
   deviation of 5 % within a sex: Fitch and Giedd (1999), J. Acoust. Soc. Am. 106, 1511-1522;
-  Goldstein (1980), doctoral thesis, MIT. That body size explains nearly all of it is this world's
-  simplification: in people it explains a tenth of the formants within a sex, Pisanski et al.
-  (2014), Animal Behaviour 95, 89-99.
+  Goldstein (1980), doctoral thesis, MIT. That size explains nearly all of it is this world's
+  simplification: in people it explains at most a tenth of the formants within a sex, Pisanski et
+  al. (2014), Animal Behaviour 95, 89-99.
 - Speech slows down with age, by a quarter from 25 to 75: Smith, Wasowicz and Preston (1987),
   J. Speech Hear. Res. 30, 522-529; less in Jacewicz et al. (2009), Language Variation and Change
   21, 233-256.
-- Spread lips raise and rounded lips lower the second and third formants, by 5 to 10 % at the
-  extremes, and spread lips sound brighter: Fant (1960), Acoustic Theory of Speech Production;
-  Lasarcyk and Trouvain (2008), "Spread lips + raised larynx + higher F0 = smiled speech?".
+- Spread lips shorten the vocal tract at its end and rounded lips lengthen it, which moves the
+  second and third formants most: Fant (1960), Acoustic Theory of Speech Production; Lasarcyk and Trouvain
+  (2008), "Spread lips + raised larynx + higher F0 = smiled speech?". Here by 5 and 4 % for one
+  standard deviation of the mouth, which is much: in people it depends on the vowel, Fagel (2009),
+  "Effects of smiled speech on lips, larynx and acoustics".
+- Women's breath is heard in the treble: Klatt and Klatt (1990), J. Acoust. Soc. Am. 87, 820-857;
+  Mendoza et al. (1996), J. Voice 10, 59-66. Over the whole band their voices measure as more
+  periodic than men's do in recordings of people who read, and so they do here.
 - Low voices creak more often, women's as well as men's: Yuasa (2010), American Speech 85, 315-337.
 """
 
