@@ -23,10 +23,10 @@
   J. Speech Hear. Res. 30, 522-529; less in Jacewicz et al. (2009), Language Variation and Change
   21, 233-256.
 - Spread lips shorten the vocal tract at its end and rounded lips lengthen it, which moves the
-  second and third formants most: Fant (1960), Acoustic Theory of Speech Production; Lasarcyk and Trouvain
-  (2008), "Spread lips + raised larynx + higher F0 = smiled speech?". Here by 5 and 4 % for one
-  standard deviation of the mouth, which is much: in people it depends on the vowel, Fagel (2009),
-  "Effects of smiled speech on lips, larynx and acoustics".
+  second and third formants most: Fant (1960), Acoustic Theory of Speech Production; Lasarcyk and
+  Trouvain (2008), "Spread lips + raised larynx + higher F0 = smiled speech?". Here by 5 and 4 % for
+  one standard deviation of the mouth, which is much: in people it depends on the vowel, Fagel
+  (2009), "Effects of smiled speech on lips, larynx and acoustics".
 - Women's breath is heard in the treble: Klatt and Klatt (1990), J. Acoust. Soc. Am. 87, 820-857;
   Mendoza et al. (1996), J. Voice 10, 59-66. Over the whole band their voices measure as more
   periodic than men's do in recordings of people who read, and so they do here.
