@@ -291,6 +291,28 @@ def gradient_sizes(
     return sizes
 
 
+def balanced(loss: Loss, sizes: dict[str, float]) -> Loss:
+    """Changes the weights of a loss so that every term pulls as hard as its first one.
+
+    That is how the paper found its lambdas, for VGG-Face's feature. Other features are shorter or
+    longer, and want others.
+
+    Args:
+        loss: Which loss.
+        sizes: What `gradient_sizes` measured of it early in training.
+
+    Returns:
+        The loss with other weights, of two digits each: they are no more certain than that.
+    """
+    first = next(iter(sizes.values()), 0.0)
+    weights = {
+        name: float(f"{getattr(loss, name) * first / size:.2g}")
+        for name, size in sizes.items()
+        if size
+    }
+    return dataclasses.replace(loss, **weights)
+
+
 def _gradient(function, at: np.ndarray) -> np.ndarray:
     """Differentiates a scalar function. Keras has no call for that which every backend knows."""
     if keras.backend.backend() == "jax":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import shutil
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -125,12 +126,14 @@ def save(model: keras.Model, path: Path | str, half: bool = False) -> None:
     model.save(whole)
     with zipfile.ZipFile(whole) as source, zipfile.ZipFile(lean, "w") as target:
         for member in source.infolist():
-            data = source.read(member)
             if member.filename == "config.json":
-                data = json.dumps(_without_defaults(json.loads(data))).encode()
+                config = _without_defaults(json.loads(source.read(member)))
+                target.writestr(member, json.dumps(config))
             elif half and member.filename.endswith(".weights.h5"):
-                data = _halved(data)
-            target.writestr(member, data)
+                target.writestr(member, _halved(source.read(member)))
+            else:  # Half a gigabyte for the paper's network: bit by bit.
+                with source.open(member) as read, target.open(member.filename, "w") as write:
+                    shutil.copyfileobj(read, write, 2**20)
     whole.unlink()
     lean.replace(path)
 

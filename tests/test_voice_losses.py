@@ -188,6 +188,18 @@ def test_gradients_are_as_long_as_small_steps_say():
     assert again["decoder"] == pytest.approx(sizes["decoder"])
 
 
+def test_balanced_weights_make_every_term_pull_alike():
+    face, voice = people(6, 1).features, people(6, 1, seed=1).features
+    heads = voice_losses.face_heads(people())
+    loss = voice_losses.balanced(
+        PaperLoss(), voice_losses.gradient_sizes(PaperLoss(), face, voice, heads)
+    )
+    sizes = list(voice_losses.gradient_sizes(loss, face, voice, heads).values())
+    assert loss.decoder == 1.0
+    assert sizes == pytest.approx([sizes[0]] * 3, rel=0.06)
+    assert voice_losses.balanced(PaperLoss(), {}) == PaperLoss()
+
+
 # --- the paper's schedule ------------------------------------------------------------------------
 
 
