@@ -308,7 +308,7 @@ def format_ablations(found: Mapping) -> str:
             "",
         ]
     lines.append(
-        f"  {'':<36}{'6 s':>6}{'95 %':>14}{'3 s':>7}{'percentile':>12}{'second':>9}"
+        f"  {'':<42}{'6 s':>6}{'95 %':>14}{'3 s':>7}{'percentile':>12}{'second':>9}"
         f"{'parameters':>13}{'seconds':>9}"
     )
     question = None
@@ -319,7 +319,7 @@ def format_ablations(found: Mapping) -> str:
         low, high = (100 * end for end in row["interval"])
         second = f"{100 * row['recall_10_second']:.1f}" if "recall_10_second" in row else ""
         lines.append(
-            f"  {row['variant']:<36}{100 * row['recall_10']:6.1f}{f'{low:.1f}-{high:.1f}':>14}"
+            f"  {row['variant']:<42}{100 * row['recall_10']:6.1f}{f'{low:.1f}-{high:.1f}':>14}"
             f"{100 * row['recall_10_3s']:7.1f}{row['percentile_rank']:12.1f}{second:>9}"
             f"{row['parameters']:13,}{row['seconds']:9.0f}"
         )

@@ -27,7 +27,7 @@ def apparent(report: Mapping, title: str = "How the generated faces look") -> Fi
     panels = len(found) + ("age" in found)
     ratios = [1.0] * ("sex" in found) + [1.25, 1.15] * ("age" in found)
     drawn, axes = style.figure(
-        1, panels, (4.5 * panels, 4.8), title, gridspec_kw={"width_ratios": ratios}
+        1, panels, (4.3 * panels, 4.8), title, gridspec_kw={"width_ratios": ratios}
     )
     places = list(axes[0])
     notes = []
@@ -43,10 +43,9 @@ def apparent(report: Mapping, title: str = "How the generated faces look") -> Fi
         _confusion(places.pop(0), np.array(age["confusion"]), age["decades"], "apparent age")
         _age_errors(places.pop(0), age)
         notes.append(
-            f"Age: correlation {age['correlation']:.2f}; within one decade "
-            f"{100 * age['within_one_decade']:.0f} %, always saying the same "
+            f"Age within one decade: {100 * age['within_one_decade']:.0f} %, constant guess "
             f"{100 * age['within_constant_guess']:.0f} %, true faces "
-            f"{100 * age['true_faces']['within_one_decade']:.0f} %."
+            f"{100 * age['true_faces']['within_one_decade']:.0f} %; r = {age['correlation']:.2f}."
         )
     style.caption(drawn, " ".join(notes))
     return drawn

@@ -29,7 +29,9 @@ def pulls(sizes: Mapping[str, Mapping[str, float]], title: str = "") -> Figure:
         places = np.arange(len(terms)) + height * (number - (len(sizes) - 1) / 2)
         values = [measured.get(name, np.nan) for name in terms]
         bars = axis.barh(places, values, 0.9 * height, color=style.COLOURS[number], label=when)
-        axis.bar_label(bars, [f"{value:.2g}" for value in values], padding=4, fontsize=12)
+        axis.bar_label(
+            bars, [f"{v:,.0f}" if v >= 100 else f"{v:.2g}" for v in values], padding=4, fontsize=12
+        )
     axis.set(xscale="log", xlabel="Length of the gradient, term times its weight (log scale)")
     axis.set_yticks(range(len(terms)), terms)
     axis.invert_yaxis()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _SIGNIFICANT = 0.05
 _METRICS = {"cosine": style.BLUE, "l2": style.ORANGE, "l1": style.GREEN}
+_METRIC_NAMES = {"cosine": "cosine", "l2": "L2", "l1": "L1"}
 _SYSTEMS = {"network": "predicted feature", "pitch": "pitch only"}
 _GROUPS = {"all": "everybody", "same_sex": "same sex"}
 
@@ -46,7 +47,7 @@ def craniofacial(report: Mapping, title: str = "") -> Figure:
     )
     for place, (r, interval, p, text, colour) in zip(axes[0], panels, strict=True):
         chance = float(np.mean([row["random_pairs"] for row in rows]))
-        place.axvspan(-chance, chance, color=style.LIGHT_GREY, label="random pairs")
+        place.axvspan(-chance, chance, color=style.LIGHT_GREY)
         for line, row in enumerate(rows):
             sure = row[p] < _SIGNIFICANT
             place.plot(row[interval], [line, line], color=colour, linewidth=1.6)
@@ -54,15 +55,15 @@ def craniofacial(report: Mapping, title: str = "") -> Figure:
             place.plot(row[r], line, "o", color=colour, markerfacecolor=face)
         if r == "r":
             published = [row["published"] for row in rows]
-            place.plot(published, range(len(rows)), "x", color=style.BLACK, label="Speech2Face")
+            place.plot(published, range(len(rows)), "x", color=style.BLACK)
         place.set_yticks(range(len(rows)), names)
         place.set_ylim(len(rows) - 0.5, -0.5)
         place.set(xlabel="correlation (Pearson's r)", title=text)
-        place.legend(loc="lower right")
     style.caption(
         drawn,
         f"{found['faces']} faces. Filled: p below {_SIGNIFICANT} after Holm's correction for 13 "
-        "measures. Lines: 95 % intervals, bootstrapped over people.",
+        "measures. Lines: 95 % intervals, bootstrapped over people. Grey: random pairs. Crosses: "
+        "as published by Speech2Face, sex and age not held fixed.",
     )
     return drawn
 
@@ -84,14 +85,14 @@ def lengths(report: Mapping, title: str = "") -> Figure:
         shown = [found[length]["retrieval"][metric] for length in seconds]
         places = np.arange(2) + 0.25 * (number - 1)
         recalls = [100 * each["recall"]["10"] for each in shown]
-        left.bar(places, recalls, 0.22, color=colour, label=metric)
+        left.bar(places, recalls, 0.22, color=colour, label=_METRIC_NAMES[metric])
         _interval_lines(left, places, recalls, [each["interval"]["10"] for each in shown])
     chance = 100 * shown[0]["chance"]["10"]
     left.axhline(chance, label="chance", **style.CHANCE)
     left.set_xticks([0, 1], [f"{length} s" for length in seconds])
     left.set(ylabel="R@10 (%)", title=f"{shown[0]['gallery_size']} faces to choose from")
     left.legend(loc="upper left", ncols=2)
-    _headroom(left, 1.5)
+    _headroom(left, 1.5, 100)
     for number, (kind, text, colour) in enumerate(
         (("true", "own face", style.BLUE), ("shuffled", "somebody else's", style.GREY))
     ):
@@ -102,7 +103,7 @@ def lengths(report: Mapping, title: str = "") -> Figure:
     right.set_xticks([0, 1], [f"{length} s" for length in seconds])
     right.set(ylabel="angle to the true feature (°)", title="mean and standard deviation")
     right.legend(loc="upper left", ncols=2)
-    _headroom(right, 1.3)
+    _headroom(right, 1.3, 180)
     for place in axes[0]:
         place.grid(axis="x", visible=False)
     style.caption(drawn, f"The same {found['people']} people. Thin lines on the left: 95 %.")
@@ -253,7 +254,7 @@ def _named(place: Axes, points: np.ndarray, members: Mapping[str, np.ndarray]) -
             markersize=5,
             label=name,
         )
-    place.legend(loc="best", fontsize=8, markerscale=1.2)
+    place.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9, handletextpad=0.1)
 
 
 def _bars(
@@ -283,5 +284,7 @@ def _interval_lines(
     place.errorbar(at, values, errors, fmt="none", color=style.BLACK, capsize=3)
 
 
-def _headroom(place: Axes, factor: float) -> None:
+def _headroom(place: Axes, factor: float, most: float) -> None:
+    """Makes room for a legend above bars whose values end at `most`."""
     place.set_ylim(0, factor * place.get_ylim()[1])
+    place.set_yticks([tick for tick in place.get_yticks() if tick <= most])
