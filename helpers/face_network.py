@@ -17,6 +17,7 @@ from keras import layers, ops
 
 from helpers import face_features, face_warp, training
 from helpers.adversarial import space_to_depth
+from helpers.decoder_networks import Standardise
 from helpers.face_targets import TargetBatches, Targets
 from helpers.pairs import Shuffled
 from helpers.settings import ALIGNED_SIZE, FEATURE_DEVIATION, FEATURE_SIZES
@@ -53,17 +54,26 @@ def face_network(
         x = layers.ReLU()(layers.Add()([x, layers.BatchNormalization(momentum=0.9)(y)]))
     x = layers.Dropout(0.1)(layers.GlobalAveragePooling2D()(x))
     small = keras.initializers.RandomNormal(stddev=0.01)
-    feature = layers.Dense(FEATURE_SIZES["dlib"], kernel_initializer=small, name="feature")
-    network = keras.Model(face, feature(x), name="face_network")
+    deviation = layers.Dense(FEATURE_SIZES["dlib"], kernel_initializer=small, name="deviation")
+    mean = Unstandardise(FEATURE_DEVIATION, dtype="float32", name="feature")
+    network = keras.Model(face, mean(deviation(x)), name="face_network")
     if centre is not None:
-        feature.bias.assign(np.asarray(centre, "float32") / FEATURE_DEVIATION)
-    scaled = layers.Rescaling(FEATURE_DEVIATION, name="scale", dtype="float32")(network.output)
-    return keras.Model(face, scaled, name="face_network")
+        mean.centre.assign(np.asarray(centre, "float32"))
+    return network
 
 
 def _convolution(x, count: int, strides: int = 1):
     x = layers.Conv2D(count, 3, strides, padding="same", use_bias=False)(x)
     return layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+
+
+@keras.saving.register_keras_serializable(package="speech2face")
+class Unstandardise(Standardise):
+    """Scales numbers around 1 to those of a feature and adds the mean feature: (batch, n)."""
+
+    def call(self, deviation):
+        """Returns the feature."""
+        return self.scale * deviation + self.centre
 
 
 @keras.saving.register_keras_serializable(package="speech2face")
