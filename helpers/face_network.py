@@ -242,3 +242,35 @@ def train_face_network(
 def distillation_loss(wanted, seen):
     """Returns the squared distance in typical deviations: 1 for a network that knows nothing."""
     return ops.mean(ops.square((wanted - seen) / FEATURE_DEVIATION), axis=-1)
+
+
+def distil(
+    targets: Targets,
+    decoders: Sequence[keras.Model] = (),
+    count: int = 9600,
+    epochs: int = 5,
+    seed: int = 0,
+    folder: Path | None = None,
+    verbose: int = 0,
+) -> tuple[keras.Model, dict[str, list[float]]]:
+    """Makes pictures, lets dlib describe them and trains a network on them.
+
+    Args:
+        targets: Faces and their features.
+        decoders: Decoders that draw half of the pictures.
+        count: How many pictures.
+        epochs: Passes over the pictures.
+        seed: Seed of pictures and training.
+        folder: Where to keep the state after each epoch.
+        verbose: As in `keras.Model.fit`.
+
+    Returns:
+        The network, and one list for each measure.
+    """
+    from helpers.dlib_network import recognition_network
+
+    images = pictures(targets, count, decoders, seed)
+    features = describe_aligned(images, recognition_network())
+    network = face_network(features.mean(axis=0), seed=seed)
+    settings = {"epochs": epochs, "seed": seed, "folder": folder, "verbose": verbose}
+    return network, train_face_network(network, images, features, **settings)
