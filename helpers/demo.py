@@ -33,9 +33,6 @@ FACE_SIZE = 256
 """Side of a reconstructed face in pixels, enlarged from the decoder's 128."""
 FIELDS = ("file", "status", "reason", "seconds", "face", "apparent_sex", "apparent_age")
 """Columns of results.csv."""
-# Where MTCNN's box lies in an aligned face, as shares of its side: x, y, width, height. Alignment
-# puts every face in the same place, so that detecting it again would only cost time.
-_FACE_BOX = (0.185, 0.09, 0.61, 0.83)
 _SEARCH_SECONDS = 30.0
 """How far into a recording speech is looked for."""
 
@@ -309,9 +306,10 @@ def _decoded(audio: Path | str | bytes) -> np.ndarray:
 def _apparent(decoded: np.ndarray) -> tuple[str, float]:
     """Reads how a decoded face looks."""
     from helpers import face_features
+    from helpers.face_alignment import FACE_BOX
 
     reader = face_features.released_attribute_reader()
-    box = [FACE_SIZE * share for share in _FACE_BOX]
+    box = [FACE_SIZE * share for share in FACE_BOX]
     feature = face_features.describe(enlarge(decoded), box)[None]
     return "FM"[int(reader.sex(feature)[0] > 0.5)], round(float(reader.age(feature)[0]), 1)
 

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from helpers.face_alignment import FACE_BOX
 from helpers.settings import ALIGNED_SIZE
 
 GRID = 33
@@ -22,9 +23,6 @@ _STEPS = 4
 """Steps that turn a displacement around; each leaves under a third of the error."""
 _STIFFNESS = 1e-3
 """How much smoother than through every landmark the displacement is."""
-# Where MTCNN's box lies in an aligned face, as shares of its side: x, y, width, height. Alignment
-# puts every face in the same place, so that detecting it again would only cost time.
-_FACE_BOX = (0.185, 0.09, 0.61, 0.83)
 
 MIRRORED = np.array(
     [
@@ -85,7 +83,7 @@ def enlarged(image: np.ndarray) -> tuple[np.ndarray, list[float], np.ndarray]:
 
     side = 2 * ALIGNED_SIZE
     large = cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC)
-    box = [side * share for share in _FACE_BOX]
+    box = [side * share for share in FACE_BOX]
     return large, box, face_features.landmarks(large, box)
 
 
