@@ -214,10 +214,12 @@ class _Tables:
         return types.SimpleNamespace(rows=lambda columns: iter(self.tables[name]))
 
 
-def _run_on(people, corpus="my_videos", weights="released", split="test", features="dlib"):
+def _run_on(
+    people, corpus="my_videos", weights="released", split="test", features="dlib", seconds=6.5
+):
     """A session whose tables hold two frames and one voice for each of some people."""
     crop = face_crop.to_jpeg(np.full((224, 224, 3), 128, np.uint8))
-    faces, speech, manifest = [], [], []
+    faces, speech, manifest, clips = [], [], [], []
     seen = _face_features(range(people)) if people else []
     for number in range(people):
         known = {"clip_id": f"c{number}", "speaker_id": f"p{number}", "split": split}
@@ -234,6 +236,7 @@ def _run_on(people, corpus="my_videos", weights="released", split="test", featur
             )
         sound = media.to_int16(np.full(96000, number / 1000, np.float32)).tobytes()
         speech.append({**known, "status": "ok", "waveform": sound})
+        clips.append({"clip_id": f"c{number}", "duration_s": seconds})
         manifest.append(
             types.SimpleNamespace(
                 **known, sex="FM"[number % 2], age="30", group="north", language="en"
@@ -242,7 +245,7 @@ def _run_on(people, corpus="my_videos", weights="released", split="test", featur
     nothing = {"speaker_id": "x", "split": split, "status": "rejected", "frontality": None}
     faces.append({**nothing, "clip_id": "no-face", "feature": None, "crop": None})
     return types.SimpleNamespace(
-        workspace=_Tables(faces=faces, speech=speech),
+        workspace=_Tables(faces=faces, speech=speech, clips=clips),
         manifest=types.SimpleNamespace(rows=manifest),
         settings=types.SimpleNamespace(corpus=corpus, weights=weights, features=features),
     )
@@ -286,6 +289,12 @@ def test_a_corpus_is_measured_with_perfect_recall_for_perfect_features(without_d
     assert result["retrieval"]["unmatched"]["recall"]["1"] == 1
     assert result["gallery"] == 12 and result["faces_found"] == 0
     assert json.loads(json.dumps(result)) == result
+
+
+@pytest.mark.parametrize(("seconds", "measured"), [(6.5, True), (3.0, False)])
+def test_a_voice_that_repeats_itself_is_no_longer_one(without_detector, seconds, measured):
+    result = evaluation.evaluate_tables(_run_on(12, seconds=seconds), _encoder, _decoder)
+    assert ("lengths" in result) == ("consistency" in result) == measured
 
 
 def test_features_of_another_kind_are_refused_by_name():

@@ -13,6 +13,7 @@ import numpy as np
 from helpers import demo, media
 from helpers.measuring import islander_trials
 from helpers.measuring.measures import LEAST_PEOPLE, Measured
+from helpers.settings import SPEECH_SECONDS
 
 if TYPE_CHECKING:
     import keras
@@ -41,6 +42,7 @@ class Pair:
         another_feature: Feature of another frame of the clip, (d,); None where there is none.
         group: Group that results should be told apart by, such as the island; may be empty.
         language: Language or accent; may be empty.
+        seconds: Length of the clip; where it is shorter than the waveform, that repeats itself.
     """
 
     clip_id: str
@@ -57,6 +59,7 @@ class Pair:
     another_feature: np.ndarray | None = None
     group: str = ""
     language: str = ""
+    seconds: float = SPEECH_SECONDS
 
 
 def read_pairs(
@@ -94,6 +97,8 @@ def read_pairs(
     if not speech:
         return []
     rows = {row.clip_id: row for row in session.manifest.rows}
+    clips = session.workspace.require("clips").rows(["clip_id", "duration_s"])
+    seconds = {clip["clip_id"]: number(clip["duration_s"]) for clip in clips}
     chosen = list(speech)
     waveforms = np.stack([speech[clip_id] for clip_id in chosen])
     predicted = demo.predict(encoder, waveforms)
@@ -114,6 +119,7 @@ def read_pairs(
             another_feature=faces[clip_id].get("another_feature"),
             group=str(rows[clip_id].group or ""),
             language=str(rows[clip_id].language or ""),
+            seconds=seconds[clip_id],
         )
         for clip_id, waveform, feature, face in zip(
             chosen, waveforms, predicted, decoded, strict=True
@@ -183,10 +189,14 @@ def measured_pairs(
     known = whole["predicted"], whole["features"]
     drawn = islander_trials.drawn_faces(*known, decoder, faces, network)
     spoken = [pair.waveform for pair in pairs]
+    halves = islander_trials.halves(encoder, spoken)
+    for row, pair in enumerate(pairs):
+        if pair.seconds < SPEECH_SECONDS - 0.1:  # Both halves would be the same sound.
+            halves["early"][row] = halves["late"][row] = np.nan
     return Measured(
         **whole,
         **drawn,
-        **islander_trials.halves(encoder, spoken),
+        **halves,
         **_further(pairs, encoder, spoken),
         languages=np.array([pair.language for pair in pairs]),
         another_face=_stacked([pair.another_feature for pair in pairs]),

@@ -264,6 +264,9 @@ def _bars(
     chance: float | None = 0.5,
 ) -> None:
     """Horizontal bars of shares with intervals, in per cent."""
+    if not bars:
+        place.set_axis_off()
+        return
     for line, (_, value, (low, high), colour) in enumerate(bars):
         place.barh(line, 100 * value, 0.6, color=colour)
         place.plot([100 * low, 100 * high], [line, line], color=style.BLACK, linewidth=1.6)
