@@ -84,8 +84,8 @@ class Settings:
         gan_epochs: Passes over the training faces in 05, with the GAN.
         batch_size: Clips or faces per training step.
         contrastive: Weight of the contrastive term of the `compact` loss; 0 switches it off.
-        precision: Numbers to train with: `float32`, `mixed` (16 bits where that is safe), or `auto`,
-            which is `mixed` on a GPU.
+        precision: Numbers to train with: `float32`, `mixed` (16 bits where that is safe), or
+            `auto`, which is `mixed` on a GPU.
         gpus: GPUs that train together; 0 takes all that are there.
         use_drive: On Colab, keep tables and checkpoints on Google Drive as well.
         workspace: Local folder of tables and checkpoints; empty means the default.
