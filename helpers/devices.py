@@ -15,14 +15,18 @@ import keras
 from keras import layers, ops
 
 _FLOAT32 = (
+    layers.AveragePooling1D,
+    layers.AveragePooling2D,
     layers.BatchNormalization,
     layers.GlobalAveragePooling1D,
     layers.GlobalAveragePooling2D,
     layers.GroupNormalization,
+    layers.InputLayer,
     layers.LayerNormalization,
     layers.Softmax,
 )
-"""Layers of Keras that sum over many numbers: 16 bits would lose the small ones."""
+"""Layers of Keras that sum over many numbers, of which 16 bits would lose the small ones, and the
+one that hands over what was given."""
 
 
 class Workplace:
@@ -219,21 +223,19 @@ def _written_alike(make, **options):
 def _may_be_short(network: keras.Model) -> Iterator[keras.layers.Layer]:
     """Goes through the layers that may compute with 16 bits.
 
-    Spectrograms and everything else of this project keep 32 bits unless the class says
-    `half_ready`; so do normalisations and the last layers of the
-    network and of its parts.
+    Spectrograms and everything else of this project, with the layers in it, keep 32 bits unless
+    the class says `half_ready`; so do normalisations and the last layers of the network and of
+    its parts.
     """
-    last = {
-        id(tensor._keras_history.operation)
-        for part in network._flatten_layers()
-        if isinstance(part, keras.Model)
-        for tensor in part.outputs
-    }
-    for layer in network._flatten_layers(include_self=False):
+    last = {id(tensor._keras_history.operation) for tensor in network.outputs}
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            yield from _may_be_short(layer)
+            continue
         of_keras = type(layer).__module__.startswith("keras.")
-        ready = of_keras and not isinstance(layer, (keras.Model, *_FLOAT32))
+        ready = of_keras and not isinstance(layer, _FLOAT32)
         if id(layer) not in last and getattr(layer, "half_ready", ready):
-            yield layer
+            yield from layer._flatten_layers()
 
 
 def _gpu_generation() -> int | None:

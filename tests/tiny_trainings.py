@@ -80,7 +80,7 @@ def train_decoder(network=None, **settings):
 def train_gan(network=None, **settings):
     """Returns the refined decoder and its curves."""
     network = network or decoder()
-    settings = {"epochs": 2, "batch_size": BATCH, **settings}
+    settings = {"epochs": 2, "learning_rate": 1e-2, "batch_size": BATCH, **settings}
     narrow = functools.partial(face_decoder.discriminator, width=0.1)
     with mock.patch.object(face_decoder, "discriminator", narrow):
         curves = face_decoder.refine_with_gan(network, faces(), faces("validation", 4), **settings)

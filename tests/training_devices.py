@@ -1,7 +1,8 @@
 """Trains on the backend and the devices of this process, for comparisons.
 
 `python tests/training_devices.py FILE` trains on one of two virtual devices and on both, and on JAX
-once more with an interruption; the weights at the end go into FILE.
+once more with an interruption; the weights at the end go into FILE. (Compiling the GAN for JAX takes
+longer than the others together: it is left out there.)
 """
 
 import os
@@ -65,10 +66,9 @@ if __name__ == "__main__":
     training.SAVE_SECONDS = 0
     on_jax = keras.backend.backend() == "jax"
     found = {}
-    for what in TRAININGS:
+    for what in ("encoder", "decoder") if on_jax else TRAININGS:
         found[f"{what} on one"] = trained(what, random=False)
-        on_two = interrupted if on_jax else trained
-        found[f"{what} on two"] = on_two(what, random=False, gpus=2)
+        found[f"{what} on two"] = trained(what, random=False, gpus=2)
     if on_jax:
         found["encoder unbroken"] = trained("encoder")
         found["encoder resumed"] = interrupted("encoder")
