@@ -1,8 +1,8 @@
 """Trains on the backend and the devices of this process, for comparisons.
 
 `python tests/training_devices.py FILE` trains on one of two virtual devices and on both, and on JAX
-once more with an interruption; the weights at the end go into FILE. (Compiling the GAN for JAX takes
-longer than the others together: it is left out there.)
+once more with an interruption; the weights at the end go into FILE. (Compiling the GAN for JAX
+takes longer than the others together: it is left out there.)
 """
 
 import os
