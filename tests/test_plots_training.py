@@ -27,6 +27,8 @@ def test_anatomy_has_landmarks_texture_and_face_of_each():
     shown = [axis.get_images()[0].get_array() for axis in figure.axes]
     assert np.ptp(shown[4]) == 0
     assert shown[8].max() == 255
+    true = training.anatomy(MEAN_SHAPE[None], faces[:1], faces[:1], MEAN_SHAPE, generated=False)
+    assert np.ptp(true.axes[2].get_images()[0].get_array()) == 0
 
 
 def test_curves_show_the_terms_that_were_measured():

@@ -108,7 +108,11 @@ def sample_grid(
 
 
 def anatomy(
-    shapes: np.ndarray, textures: np.ndarray, faces: np.ndarray, mean: np.ndarray
+    shapes: np.ndarray,
+    textures: np.ndarray,
+    faces: np.ndarray,
+    mean: np.ndarray,
+    generated: bool = True,
 ) -> Figure:
     """Shows what faces are made of: landmarks, texture, and both put together.
 
@@ -117,6 +121,7 @@ def anatomy(
         textures: (n, 128, 128, 3), 0 to 1.
         faces: What the warp made of both, (n, 128, 128, 3), 0 to 1.
         mean: The shape of all textures, (68, 2).
+        generated: Whether a network drew the faces; they are marked then.
 
     Returns:
         A column for each face. Grey dots are the mean shape, blue ones the landmarks; a line says
@@ -133,7 +138,7 @@ def anatomy(
         place.plot(*shape.T, ".", color=style.BLUE, markersize=4)
         style.picture(axes[1, column], np.clip(textures[column], 0, 1))
         made = np.round(255 * np.clip(faces[column], 0, 1)).astype("uint8")
-        style.picture(axes[2, column], mark_generated(made))
+        style.picture(axes[2, column], mark_generated(made) if generated else made)
     for place, name in zip(axes[:, 0], ("landmarks", "texture", "face"), strict=True):
         place.set_ylabel(name)
     return drawn
