@@ -105,10 +105,21 @@ def agreement(network: keras.Model, images: np.ndarray, features: np.ndarray) ->
     return {"r2": float(1 - rest), "cosine": float(cosine.mean())}
 
 
+def load(path: Path | str) -> keras.Model:
+    """Loads a face network: aligned face (batch, 128, 128, 3), 0 to 1 -> feature (batch, 128).
+
+    Raises:
+        FileNotFoundError: The file is not there.
+        BadWeights: It is no face network, or damaged.
+    """
+    takes, gives = (None, ALIGNED_SIZE, ALIGNED_SIZE, 3), (None, FEATURE_SIZES["dlib"])
+    return training.load(path, "face network", "05_face_decoder", takes, gives)
+
+
 @functools.cache
 def released() -> keras.Model:
     """Loads the released network, once."""
-    return training.load(RELEASED, "face network", "05_face_decoder")
+    return load(RELEASED)
 
 
 # --- what it learns from -------------------------------------------------------------------------
