@@ -154,13 +154,14 @@ def test_a_table_is_measured_after_a_smaller_one_has_warmed_up(tmp_path, monkeyp
 
 def test_training_of_a_small_decoder(monkeypatch):
     monkeypatch.setattr(throughput, "_BATCH", 4)
-    row = throughput.decoder_training(seconds=600, steps=2, width=0.1)
+    row = throughput.decoder_training(seconds=600, steps=2, identity=False, width=0.1)
     assert (row["steps"], row["rows"]) == (2, 4)
     assert row["rows_per_s"] == pytest.approx(4 / row["step_s"], rel=0.05)
 
 
 def test_the_gan_is_measured_like_the_decoder(monkeypatch):
-    def refine(decoder, faces, epochs, batch_size, callbacks, precision) -> None:
+    def refine(decoder, faces, epochs, batch_size, callbacks, precision, identity) -> None:
+        assert (precision, identity) == ("auto", None)  # The numbers that fit the device.
         (clock,) = callbacks
         clock.set_model(FakeModel())
         for number in range(epochs * len(faces) // batch_size):
@@ -168,8 +169,8 @@ def test_the_gan_is_measured_like_the_decoder(monkeypatch):
                 clock.on_train_batch_end(number, {"loss": 1.0})
 
     monkeypatch.setattr(face_decoder, "refine_with_gan", refine)
-    monkeypatch.setattr(face_decoder, "generator", lambda width: None)
-    row = throughput.gan_training(seconds=600, steps=3, width=0.1)
+    monkeypatch.setattr(face_decoder, "generator", lambda **options: None)
+    row = throughput.gan_training(seconds=600, steps=3, identity=False)
     assert (row["steps"], row["rows"], row["batch"]) == (3, 64, 32)
 
 

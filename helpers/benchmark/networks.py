@@ -166,7 +166,7 @@ def retrieval_after(
         seconds: Budget.
         data: Folder that `throughput.voices` has filled.
         step_s: Seconds that a step will take: the learning rate should be down at the end.
-        first_step_s: Seconds that the first step will take.
+        first_step_s: Seconds that the first step will take, tracing included.
         **options: Of the network, such as `width`.
 
     Returns:
@@ -180,10 +180,12 @@ def retrieval_after(
         name, known.features.shape[1], centre, deviation=FEATURE_DEVIATION, **options
     )
     planned = max(1, 1 + (seconds - first_step_s) / step_s)
-    few = min(len(known), math.ceil(planned) * way.batch)  # Less than one pass.
-    epochs = math.ceil(planned / (few // way.batch))
+    # The learning rate of the series falls until the last step, that of the paper does not depend
+    # on how many there will be: there the budget alone ends the training.
+    some = known if way.paper else _first(known, math.ceil(planned) * way.batch)
+    epochs = math.ceil((2 if way.paper else 1) * planned / (len(some) // way.batch))
     clock = StepClock(seconds)
-    _train(name, encoder, _first(known, few), epochs, clock)
+    _train(name, encoder, some, epochs, clock)
     predicted = voice_encoder.predict(encoder, unknown, way.batch)
     found = retrieval.retrieval(predicted, unknown.features, unknown.speakers, centre)
     times = clock.measured()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
+import math
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -102,35 +103,44 @@ def table(name: str, folder: str, rows: int) -> dict[str, object]:
 
 
 def decoder_training(
-    seconds: float = _TRAINING_SECONDS, steps: int = _TRAINING_STEPS, **options: object
+    seconds: float = _TRAINING_SECONDS,
+    steps: int = _TRAINING_STEPS,
+    identity: bool = True,
+    **options: object,
 ) -> dict[str, object]:
-    """Measures training steps of the face decoder, on random faces.
+    """Measures training steps of the face decoder, on pictures of noise.
 
     Args:
         seconds: Steps end soon after so much time; two are always made.
         steps: Most steps.
+        identity: Whether the released face network judges who a face looks like, as in notebook 05.
         **options: Of `face_decoder.generator`, such as `width`.
 
     Returns:
-        `rows` (faces in the steps counted), `rows_per_s`, `batch` and what
+        `rows` (faces in the steps counted), `rows_per_s`, `batch`, `gpu_peak_mb` and what
         `networks.StepClock.measured` returns.
     """
     from helpers import face_decoder
 
-    return _decoder_steps(face_decoder.train_decoder, seconds, steps, options)
+    return _decoder_steps(face_decoder.train_decoder, seconds, steps, identity, options)
 
 
 def gan_training(
-    seconds: float = _TRAINING_SECONDS, steps: int = _TRAINING_STEPS, **options: object
+    seconds: float = _TRAINING_SECONDS,
+    steps: int = _TRAINING_STEPS,
+    identity: bool = True,
+    **options: object,
 ) -> dict[str, object]:
     """Measures training steps of the decoder with the discriminator; as `decoder_training`."""
     from helpers import face_decoder
 
-    return _decoder_steps(face_decoder.refine_with_gan, seconds, steps, options)
+    return _decoder_steps(face_decoder.refine_with_gan, seconds, steps, identity, options)
 
 
-def _decoder_steps(train, seconds: float, steps: int, options: dict) -> dict[str, object]:
-    from helpers import face_decoder
+def _decoder_steps(
+    train: Callable, seconds: float, steps: int, identity: bool, options: dict
+) -> dict[str, object]:
+    from helpers import face_decoder, face_network
     from helpers.benchmark.networks import StepClock, gpu_peak_mb
     from helpers.pairs import Faces
 
@@ -138,16 +148,29 @@ def _decoder_steps(train, seconds: float, steps: int, options: dict) -> dict[str
     shape = (count, ALIGNED_SIZE, ALIGNED_SIZE, 3)
     names = [f"speaker-{n}" for n in range(count)]
     features = random.normal(0, 0.04, (count, FEATURE_SIZES["dlib"])).astype("float32")
-    faces = Faces(random.integers(0, 255, shape, "uint8"), features, names, names)
-    decoder = face_decoder.generator(**options)
+    images = random.integers(0, 255, shape, "uint8")
+    targets = face_decoder.targets_of(Faces(images, features, names, names))
+    decoder = face_decoder.generator(**{**targets.start(), **options})
+    judge = face_network.released() if identity else None
     clock = StepClock(seconds, steps, least=2)
     clock.start()
-    epochs = -(-steps // 4)
-    train(decoder, faces, epochs=epochs, batch_size=_BATCH, callbacks=[clock], precision="auto")
+    train(
+        decoder,
+        targets,
+        epochs=math.ceil(steps / 4),
+        batch_size=_BATCH,
+        callbacks=[clock],
+        precision="auto",
+        identity=judge,
+    )
     times = clock.measured()
-    made = {"rows": (times["steps"] - 1) * _BATCH, "rows_per_s": _BATCH / times["step_s"]}
-    made["rows_per_s"] = round(made["rows_per_s"], 3)
-    return {**made, "batch": _BATCH, "gpu_peak_mb": gpu_peak_mb(), **times}
+    return {
+        "rows": (times["steps"] - 1) * _BATCH,
+        "rows_per_s": round(_BATCH / times["step_s"], 3),
+        "batch": _BATCH,
+        "gpu_peak_mb": gpu_peak_mb(),
+        **times,
+    }
 
 
 def decoding(rows: int, decoder: object = None) -> dict[str, object]:
@@ -182,7 +205,7 @@ def evaluation(rows: int) -> dict[str, object]:
     from helpers import evaluation
 
     started = time.perf_counter()
-    evaluation.evaluate_released(rows, progress=False)
+    evaluation.evaluate_released(rows, workers=worker_count(), progress=False)
     return _rate(rows, time.perf_counter() - started)
 
 
