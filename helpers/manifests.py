@@ -194,7 +194,6 @@ def from_folder(folder: Path) -> Manifest:
         raise ManifestError(
             f"There is no folder {folder}. Set videos to the folder of your videos."
         )
-    recipe = _recipe("my_videos")
     files = []
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
@@ -209,7 +208,7 @@ def from_folder(folder: Path) -> Manifest:
     }
     if len(set(people.values())) < len(people):  # anna.mp4 beside anna.webm or the folder anna
         people = {top: _identifier(top.name, top.name) for top in people}
-    small = len(people) < recipe["speakers_for_training"]
+    small = len(people) < speakers_to_split()
     rows = []
     for top, path in files:
         relative = str(path.relative_to(folder))
@@ -286,6 +285,11 @@ def _numbers(split: str, count: int) -> Iterator[int]:
             yield number
             count -= 1
         number += 1
+
+
+def speakers_to_split() -> int:
+    """Returns how many people a folder of videos needs for some of them to be trained with."""
+    return _recipe("my_videos")["speakers_for_training"]
 
 
 def _recipe(corpus: str) -> dict:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from helpers import media
+from helpers.manifests import speakers_to_split
 from helpers.settings import ALIGNED_SIZE, FEATURE_SIZES, SAMPLE_RATE, SPEECH_SAMPLES
 
 MINIMUM_PAIRS = 64
@@ -87,9 +88,10 @@ def enough_to_train(pairs: Pairs) -> str | None:
     speakers = len(set(pairs.speakers))
     if len(pairs) >= MINIMUM_PAIRS and speakers >= MINIMUM_SPEAKERS:
         return None
+    hint = f"; a folder of videos has some from {speakers_to_split()} people on" * (not speakers)
     return (
         f"There are {len(pairs)} pairs of {speakers} speakers, and training needs at least "
-        f"{MINIMUM_PAIRS} of {MINIMUM_SPEAKERS}: the released weights are used instead."
+        f"{MINIMUM_PAIRS} of {MINIMUM_SPEAKERS}{hint}: the released weights are used instead."
     )
 
 
@@ -104,6 +106,8 @@ class Shuffled(keras.utils.PyDataset):
 
     def __init__(self, count: int, batch_size: int, seed: int) -> None:
         super().__init__()
+        if not count:
+            raise ValueError("There is nothing to train with: 0 examples, at least 1 is needed.")
         self.count, self.batch_size, self.seed = count, min(batch_size, count), seed
         self.begin(0)
 

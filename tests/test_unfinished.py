@@ -9,7 +9,7 @@ import pytest
 import tiny_trainings
 from tiny_trainings import TRAININGS
 
-from helpers import training, unfinished
+from helpers import training, training_run, unfinished
 
 
 class KilledError(Exception):
@@ -57,7 +57,7 @@ def assert_same(one, other):
     ids=["encoder, between epochs", "encoder", "decoder", "gan"],
 )
 def test_a_killed_training_ends_like_an_unbroken_one(what, at, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "SAVE_SECONDS", 0)
+    monkeypatch.setattr(training_run, "SAVE_SECONDS", 0)
     killed(what, tmp_path, *at)
     state = json.loads((tmp_path / unfinished.FOLDER / unfinished.INDEX).read_text())
     # The step in which it was killed is lost, nothing else.

@@ -196,6 +196,8 @@ def test_too_few_pairs_say_so_in_one_sentence(few):
     sentence = voice_encoder.enough_to_train(few)
     assert "16 pairs of 8 speakers" in sentence
     assert sentence.count(".") == 1
+    nobody = voice_encoder.Pairs(few.waveforms[:0], few.features[:0], [], [])
+    assert "from 50 people on" in voice_encoder.enough_to_train(nobody)
     count = 2 * voice_encoder.MINIMUM_PAIRS
     many = voice_encoder.Pairs(
         few.waveforms, np.zeros((count, SIZE)), [str(n) for n in range(count)], ["c"] * count

@@ -20,7 +20,7 @@ import numpy as np
 import tiny_trainings
 from tiny_trainings import TRAININGS
 
-from helpers import training
+from helpers import training_run
 
 
 def two_devices():
@@ -63,7 +63,7 @@ def interrupted(what, **settings):
 
 if __name__ == "__main__":
     two_devices()
-    training.SAVE_SECONDS = 0
+    training_run.SAVE_SECONDS = 0
     on_jax = keras.backend.backend() == "jax"
     found = {}
     for what in ("encoder", "decoder") if on_jax else TRAININGS:
