@@ -159,7 +159,7 @@ def pictures(
     Returns:
         uint8 (count, 128, 128, 3).
     """
-    batches = TargetBatches(targets, 32, mixed=0.5, seed=seed)
+    batches = TargetBatches(targets, 32, mixed=0.4, seed=seed)
     made: list[np.ndarray] = []
     while len(made) < count:
         number = len(made) // batches.batch_size
@@ -258,8 +258,8 @@ def distillation_loss(wanted, seen):
 def distil(
     targets: Targets,
     decoders: Sequence[keras.Model] = (),
-    count: int = 9600,
-    epochs: int = 5,
+    count: int = 12_800,
+    epochs: int = 6,
     seed: int = 0,
     folder: Path | None = None,
     verbose: int = 0,

@@ -1,8 +1,9 @@
-"""What the face decoder learns from: features with shapes and textures, also of mixed faces.
+"""What the face decoder learns from: features with shapes and textures, also nearer to the mean.
 
 A voice says less about a face than the face itself does, so features predicted from voices lie
-nearer to the mean, where no true face is. The decoder should draw them all the same. So it also
-sees the mean of several people's features with the mean of their shapes and textures.
+nearer to the mean, where no true face is. The decoder should draw all the same what they say. So it
+also sees features that were moved towards the mean, and the mean of two people's features with the
+mean of their shapes and textures.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import numpy as np
 from helpers import face_warp
 from helpers.pairs import Faces, Shuffled
 
-_LEAST_SHARE = 0.25
-"""Of a face that is mixed with the mean face."""
+_LEAST_SHARE = 0.3
+"""Of its way from the mean that a shrunk feature still goes."""
 _BATCH = 64
 
 
@@ -86,13 +87,15 @@ class TargetBatches(Shuffled):
     """Batches of features and what the decoder should make of them.
 
     Half of the faces are mirrored, and the features get a little noise: both leave the person the
-    same, and with them the network has more to learn from than it could learn by heart. Some are
-    mixed with one to three other people or with the mean face.
+    same, and with them the network has more to learn from than it could learn by heart. Some
+    features are shrunk, that is, moved towards the mean: they say less, but in the same direction,
+    and the face stays. Some faces are mixed with another one.
 
     Args:
         targets: What to learn from; None of it is changed.
         batch_size: Faces in a batch; what is left over at the end waits for the next epoch.
-        mixed: Share of the faces that are mixed.
+        mixed: Share of the faces that are mixed with another one.
+        shrunk: Share of the features, besides, that are shrunk.
         noise: Standard deviation of the noise on each number of the feature, as a share of the
             features' own.
         seed: Seed of order, mirroring, mixing and noise.
@@ -102,21 +105,21 @@ class TargetBatches(Shuffled):
         self,
         targets: Targets,
         batch_size: int,
-        mixed: float = 0.4,
+        mixed: float = 0.15,
+        shrunk: float = 0.4,
         noise: float = 0.25,
         seed: int = 0,
     ) -> None:
         super().__init__(len(targets), batch_size, seed)
-        self.targets, self.mixed = targets, mixed
+        self.targets, self.mixed, self.shrunk = targets, mixed, shrunk
         self.noise = noise * targets.deviation()
         self.centre = targets.faces.centre()
-        self.mean = targets.mean_shape(), targets.mean_texture()
 
     def __getitem__(self, index: int):
         """Returns features (batch, n) and a dict of what belongs to them.
 
         `landmarks` (batch, 68, 2) and `texture` (batch, 128, 128, 3), 0 to 1; `image`, the picture
-        of the person or, where people are mixed, of the first of them; `mixed` (batch,), 1 there.
+        of the person or, where two are mixed, of the first of them; `mixed` (batch,), 1 there.
         """
         chosen, random = self.chosen(index)
         made = [self._mixture(row, random) for row in chosen]
@@ -135,16 +138,16 @@ class TargetBatches(Shuffled):
 
     def _mixture(self, row: int, random: np.random.Generator) -> tuple:
         feature, points, texture, image = self._face(row)
-        mixed = random.random() < self.mixed
-        if mixed and random.random() < 0.5:
+        chance = random.random()
+        mixed = chance < self.mixed
+        if mixed:
+            other = self._face(random.integers(len(self.targets)))
+            feature, points, texture = (
+                (one + two) / 2 for one, two in zip((feature, points, texture), other, strict=False)
+            )
+        elif chance < self.mixed + self.shrunk:
             share = random.uniform(_LEAST_SHARE, 1)
             feature = self.centre + share * (feature - self.centre)
-            points = self.mean[0] + share * (points - self.mean[0])
-            texture = self.mean[1] + share * (texture - self.mean[1])
-        elif mixed:
-            others = random.integers(len(self.targets), size=random.integers(1, 4))
-            people = [(feature, points, texture), *(self._face(other)[:3] for other in others)]
-            feature, points, texture = (np.mean(part, 0) for part in zip(*people, strict=True))
         return feature, points, texture, image, mixed
 
     def _face(self, row: int) -> tuple[np.ndarray, ...]:

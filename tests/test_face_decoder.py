@@ -131,7 +131,7 @@ def colours(features):
 
 
 def test_batches_keep_feature_and_face_together(faces):
-    batches = face_targets.TargetBatches(face_targets.targets_of(faces), 8, mixed=0.0, noise=0.0)
+    batches = face_targets.TargetBatches(face_targets.targets_of(faces), 8, 0.0, 0.0, noise=0.0)
     for index in range(len(batches)):
         features, target = batches[index]
         for part in ("texture", "image"):
@@ -159,6 +159,18 @@ def test_mixed_faces_have_the_mean_of_features_shapes_and_textures(faces):
     # The picture for the discriminator stays that of one true person.
     of_one = np.abs(target["image"][:, None, 64, 64] - colours(gentle.features)[None]).sum(axis=-1)
     assert of_one.min(axis=1).max() < 0.02
+
+
+def test_shrunk_features_keep_their_direction_and_their_face(faces):
+    targets, centre = face_targets.targets_of(faces), faces.centre()
+    features, target = face_targets.TargetBatches(targets, 16, 0.0, 1.0, noise=0.0)[0]
+    order = face_targets.TargetBatches(targets, 16, 0.0, 1.0).order
+    moved, whole = features - centre, faces.features[order] - centre
+    share = np.linalg.norm(moved, axis=1) / np.linalg.norm(whole, axis=1)
+    np.testing.assert_allclose(moved, share[:, None] * whole, atol=1e-6)
+    assert 0.29 < share.min() < 0.6 < share.max() < 1
+    np.testing.assert_allclose(target["image"][:, 0, 0], colours(faces.features[order]), atol=0.01)
+    assert not target["mixed"].any()
 
 
 def test_a_picture_of_several_features_is_taken_apart_once(faces):
