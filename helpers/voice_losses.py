@@ -19,6 +19,8 @@ DECODER_UNITS = 1_000
 """Numbers in the first layer of the paper's face decoder."""
 MOST_IDENTITIES = 2_622
 """People that VGG-Face's last layer tells apart; a classifier of our own takes no more."""
+CERTAINTY = 0.5
+"""Mean probability that a classifier of our own gives the right name, at the paper's softness."""
 SHRINKAGE = 0.1
 """How far the spread within a speaker is drawn towards the same spread in all directions."""
 
@@ -217,10 +219,17 @@ def face_heads(
 
 
 def first_layer(decoder: keras.Model) -> np.ndarray:
-    """Returns the matrix of a decoder's first dense layer, as seen from the feature, (n, units)."""
-    dense = next(layer for layer in decoder.layers if isinstance(layer, keras.layers.Dense))
-    scale = ops.convert_to_numpy(decoder.get_layer("standardise").scale)
-    return np.asarray(scale) * ops.convert_to_numpy(dense.kernel)
+    """Returns the matrix of a decoder's first dense layer, as seen from the feature, (n, units).
+
+    A decoder with a part for the shape and one for the texture has two such layers, side by side.
+    """
+    parts = [layer for layer in decoder.layers if isinstance(layer, keras.Model)] or [decoder]
+    matrices = []
+    for part in parts:
+        dense = next(layer for layer in part.layers if isinstance(layer, keras.layers.Dense))
+        scale = ops.convert_to_numpy(part.get_layer("standardise").scale)
+        matrices.append(np.asarray(scale) * ops.convert_to_numpy(dense.kernel))
+    return np.concatenate(matrices, axis=1)
 
 
 def classifier_of(pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
@@ -228,13 +237,14 @@ def classifier_of(pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
 
     Linear discriminant analysis: everybody's features lie around a mean of their own, with the
     same spread. Then the best classifier is linear and has a closed form: no training, no chance.
+    It would be certain of everybody it was fitted on, and then it would only name people, and not
+    say whom else a face resembles. So its answers are scaled down until it is `CERTAINTY` sure.
 
     Args:
         pairs: Training pairs. Of more than `MOST_IDENTITIES` speakers, the first are taken.
 
     Returns:
-        Matrix (n, people) and bias (people,); their sum is the logarithm of a probability, up to a
-        constant.
+        Matrix (n, people) and bias (people,).
     """
     numbers = np.unique(pairs.speakers, return_inverse=True)[1]
     known = numbers < MOST_IDENTITIES
@@ -253,7 +263,21 @@ def classifier_of(pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
     spread = (1 - SHRINKAGE) * spread + SHRINKAGE * level * np.eye(len(spread))
     people = np.linalg.solve(spread, (means - centre).T)
     bias = -np.sum(people * (means + centre).T, axis=0) / 2
-    return people.astype("float32"), bias.astype("float32")
+    asked = slice(0, len(features), max(1, len(features) // 1000))
+    scale = _unsure(features[asked] @ people + bias, numbers[asked])
+    return (scale * people).astype("float32"), (scale * bias).astype("float32")
+
+
+def _unsure(answers: np.ndarray, right: np.ndarray) -> float:
+    """Returns the factor, at most 1, that makes the right answers `CERTAINTY` probable."""
+    answers = (answers - answers.max(axis=1, keepdims=True)) / PaperLoss.softness
+    least, most = -20.0, 0.0
+    for _ in range(30):
+        factor = np.exp((least + most) / 2)
+        likely = np.exp(factor * answers)
+        sure = np.mean(likely[np.arange(len(right)), right] / likely.sum(axis=1))
+        least, most = (least, np.log(factor)) if sure > CERTAINTY else (np.log(factor), most)
+    return float(np.exp(most))
 
 
 # --- how strongly each term pulls ----------------------------------------------------------------

@@ -22,7 +22,7 @@ def people(count=6, clips=3, size=5, spread=0.05, seed=0):
     random = np.random.default_rng(seed)
     means = random.normal(0, 1, (count, size)).repeat(clips, axis=0)
     features = (means + random.normal(0, spread, means.shape)).astype("float32")
-    names = [f"speaker-{n // clips}" for n in range(count * clips)]
+    names = [f"speaker-{n // clips:03}" for n in range(count * clips)]
     return pairs.Pairs(np.zeros((len(names), 1), "int16"), features, names, names)
 
 
@@ -107,15 +107,25 @@ def test_the_classifier_knows_the_training_speakers():
     np.testing.assert_array_equal(matrix, again[0])
 
 
-def test_the_classifier_gives_the_probabilities_of_its_model():
-    """With two people the odds are those of two bells of the same width."""
-    given = people(2, 400, 2, spread=1.0)
+def test_the_classifier_is_the_best_linear_one_but_half_as_sure():
+    """With two people, what it says is how much nearer to the one than to the other a face is."""
+    given = people(2, 400, 2, spread=0.3)
     matrix, bias = voice_losses.classifier_of(given)
     means = [given.features[:400].mean(0), given.features[400:].mean(0)]
-    point = np.array([0.3, -0.2])
-    by_hand = (np.sum((point - means[0]) ** 2) - np.sum((point - means[1]) ** 2)) / 2
-    odds = point @ matrix + bias
-    assert odds[1] - odds[0] == pytest.approx(by_hand, abs=0.3)
+    points = np.random.default_rng(0).normal(0, 1, (50, 2))
+    nearer = [np.sum((points - mean) ** 2, axis=1) for mean in means]
+    odds = points @ matrix + bias
+    said, true = odds[:, 1] - odds[:, 0], nearer[0] - nearer[1]
+    assert np.corrcoef(said, true)[0, 1] > 0.99
+
+
+def test_the_classifier_also_says_whom_a_face_resembles():
+    given = people(40, 3, 20)
+    matrix, bias = voice_losses.classifier_of(given)
+    likely = np.exp((given.features @ matrix + bias) / 2)
+    likely /= likely.sum(axis=1, keepdims=True)
+    own = likely[np.arange(120), np.repeat(np.arange(40), 3)]
+    assert own.mean() == pytest.approx(voice_losses.CERTAINTY, abs=0.01)
 
 
 @pytest.mark.parametrize("clips", [1, 2])
@@ -153,12 +163,14 @@ def test_a_decoder_and_a_recognition_network_give_their_layers():
     heads = voice_losses.face_heads(people(), decoder, own)
     np.testing.assert_array_equal(heads.people, own[0])
     assert heads.decoder.shape[0] == 5
-    # One step behind the layer is as long as the layer itself makes it.
-    standardise = decoder.get_layer("standardise")
-    dense = next(la for la in decoder.layers if isinstance(la, keras.layers.Dense))
-    before, after = np.zeros((1, 5), "float32"), np.ones((1, 5), "float32")
-    step = [np.asarray(standardise(one)) @ np.asarray(dense.kernel) for one in (before, after)]
-    np.testing.assert_allclose(after @ heads.decoder, step[1] - step[0], rtol=1e-4)
+    # A step of the feature is seen as the first layers of shape and texture see it.
+    before, after, seen = np.zeros((1, 5), "float32"), np.ones((1, 5), "float32"), []
+    for part in ("texture", "landmarks"):
+        layers = decoder.get_layer(part).layers
+        dense = next(layer for layer in layers if isinstance(layer, keras.layers.Dense))
+        look = keras.Model(layers[0].output, dense.output)
+        seen.append(look.predict_on_batch(after) - look.predict_on_batch(before))
+    np.testing.assert_allclose(after @ heads.decoder, np.hstack(seen), rtol=1e-3, atol=1e-4)
 
 
 # --- how the terms pull --------------------------------------------------------------------------
