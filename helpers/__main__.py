@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from helpers import session
+from helpers.pretrained.sizes import Sizes
 from helpers.settings import FIRST_TEST_ISLANDER, Settings
 
 _FIELDS = (
@@ -97,11 +98,9 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     archipelago.add_argument("--measure", action="store_true", help="measure their voices instead")
 
     pretrain = commands.add_parser("pretrain", help="train the released weights anew")
-    pretrain.add_argument("--islanders", type=int, default=2304, metavar="N")
-    pretrain.add_argument("--encoder-epochs", type=int, default=12, metavar="N")
-    pretrain.add_argument("--decoder-epochs", type=int, default=8, metavar="N")
-    pretrain.add_argument("--gan-epochs", type=int, default=3, metavar="N")
-    pretrain.add_argument("--seed", type=int, default=0)
+    for name, value in vars(Sizes()).items():
+        option = f"--{name.replace('_', '-')}"
+        pretrain.add_argument(option, type=int, default=value, metavar="N")
     pretrain.add_argument("--workspace", default="", metavar="DIR", help="where the work is kept")
     return parser, dict(commands.choices)
 
@@ -292,14 +291,8 @@ def _pretrain(options: argparse.Namespace, command: _Parser) -> int:
     try:
         settings = Settings.make(seed=options.seed)
         workspace = Workspace(session.default_workspace(options.workspace), settings)
-        recipe.pretrain(
-            workspace,
-            options.islanders,
-            options.encoder_epochs,
-            options.decoder_epochs,
-            options.gan_epochs,
-            seed=options.seed,
-        )
+        names = vars(Sizes())
+        recipe.pretrain(workspace, Sizes(**{name: getattr(options, name) for name in names}))
     except ValueError as error:
         command.error(str(error))
     measured = {"command": "python -m helpers evaluate --gallery 1000 --json"}

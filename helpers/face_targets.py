@@ -57,6 +57,17 @@ class Targets:
         """Returns how far one number of a feature typically is from its mean."""
         return float(self.faces.features.std(axis=0).mean())
 
+    def one_each(self) -> Targets:
+        """Returns these faces with the first feature of each picture only."""
+        first = np.unique(self.which, return_index=True)[1]
+        faces = Faces(
+            self.faces.images[first],
+            self.faces.features[first],
+            [self.faces.speakers[row] for row in first],
+            [self.faces.clips[row] for row in first],
+        )
+        return dataclasses.replace(self, faces=faces, which=self.which[first])
+
     def start(self) -> dict:
         """Returns the arguments that let `generator` start from the mean of these faces."""
         return {

@@ -55,6 +55,7 @@ STAGES = {
         Stage("latents", "01_download", (), ("manifest",)),
         Stage("islander_faces", "helpers.pretrained.recipe", (), ()),
         Stage("islander_voices", "helpers.pretrained.recipe", (), ()),
+        Stage("islander_registers", "helpers.pretrained.recipe", (), ()),
         Stage("faces", "02_face_crop", ("frames_per_clip", "features"), ("clips",), edition=2),
         Stage("speech", "03_spectrogram", (), ("clips",)),
         Stage(

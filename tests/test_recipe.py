@@ -27,7 +27,9 @@ def asked(monkeypatch) -> list[int]:
         return [face_of(number) for number in some]
 
     monkeypatch.setattr(recipe, "face_rows", faces)
-    monkeypatch.setattr(recipe, "voice_rows", lambda some: [voice_of(number) for number in some])
+    for rows, recordings in (("voice_rows", recipe.UTTERANCES), ("register_rows", recipe.REGISTERS)):
+        voices = functools.partial(voices_of, recordings=recordings)
+        monkeypatch.setattr(recipe, rows, voices)
     for room, network in (
         (voice_encoder, "compact"),
         (face_decoder, "generator"),
@@ -51,10 +53,13 @@ def face_of(number: int) -> dict:
     }
 
 
-def voice_of(number: int) -> dict:
+def voices_of(numbers: list[int], recordings: int) -> list[dict]:
+    return [voice_of(number, recordings) for number in numbers]
+
+
+def voice_of(number: int, recordings: int) -> dict:
     random = np.random.default_rng(number)
-    shape = (recipe.UTTERANCES, settings.SPEECH_SAMPLES)
-    voices = random.integers(-9000, 9000, shape, np.int16)
+    voices = random.integers(-9000, 9000, (recordings, settings.SPEECH_SAMPLES), np.int16)
     return {
         "clip_id": f"islander-{number}",
         "split": islander(number).split,

@@ -208,7 +208,11 @@ def voice_parameters(islander: Islander) -> np.ndarray:
 
 
 def studio(
-    islander: Islander, utterance: int, seconds: float = 6.0, accent: str = ""
+    islander: Islander,
+    utterance: int,
+    seconds: float = 6.0,
+    accent: str = "",
+    transpose: float = 0.0,
 ) -> np.ndarray:
     """Lets an islander speak without room, microphone and noise.
 
@@ -218,6 +222,7 @@ def studio(
         seconds: Length of the recording.
         accent: One of `ACCENTS` to speak with, instead of the islander's own; nothing else of the
             voice changes.
+        transpose: Semitones by which the islander speaks higher than usual; the vocal tract stays.
 
     Returns:
         Waveform, float32 (n,) at 16 kHz within -1..1; the same in every process.
@@ -227,7 +232,8 @@ def studio(
     """
     random = generator("speech", islander.number, utterance)
     voice = persona(islander)
-    voice = dataclasses.replace(voice, accent=accent or voice.accent)
+    moves = dataclasses.replace(voice.melody, mean=voice.melody.mean + transpose)
+    voice = dataclasses.replace(voice, accent=accent or voice.accent, melody=moves)
     samples = int(round(seconds * SAMPLE_RATE))
     lead = random.uniform(0.05, 0.3)
     words = sentences.text(voice.accent, random, count=3 + int(seconds / 2))
@@ -245,7 +251,13 @@ def studio(
     return (speech * min(0.08 / level, 0.95 / np.abs(speech).max())).astype(np.float32)
 
 
-def speak(islander: Islander, utterance: int, seconds: float = 6.0, accent: str = "") -> np.ndarray:
+def speak(
+    islander: Islander,
+    utterance: int,
+    seconds: float = 6.0,
+    accent: str = "",
+    transpose: float = 0.0,
+) -> np.ndarray:
     """Records an islander: a voice in a room, through a microphone, with noise, on some level.
 
     About half the time it is the islander's habitual microphone, and independently the habitual
@@ -257,6 +269,7 @@ def speak(islander: Islander, utterance: int, seconds: float = 6.0, accent: str 
         seconds: Length of the recording.
         accent: One of `ACCENTS` to speak with, instead of the islander's own; nothing else of the
             voice changes.
+        transpose: Semitones by which the islander speaks higher than usual; the vocal tract stays.
 
     Returns:
         Waveform, float32 (n,) at 16 kHz within -1..1; the same in every process.
@@ -268,4 +281,5 @@ def speak(islander: Islander, utterance: int, seconds: float = 6.0, accent: str 
     others = random.integers(2**31, size=2)
     microphone = islander.microphone if random.random() < 0.5 else int(others[0])
     room = islander.room if random.random() < 0.5 else int(others[1])
-    return acoustics.record(studio(islander, utterance, seconds, accent), microphone, room, random)
+    speech = studio(islander, utterance, seconds, accent, transpose)
+    return acoustics.record(speech, microphone, room, random)

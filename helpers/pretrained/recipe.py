@@ -7,6 +7,7 @@ trained as in notebooks 04 and 05. Nothing real goes in, and no test islander.
 
 from __future__ import annotations
 
+import functools
 import json
 import shutil
 import tempfile
@@ -19,8 +20,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from helpers.archipelago.islanders import islander
+from helpers.archipelago.islanders import generator, islander
 from helpers.drive import write_json
+from helpers.pretrained.sizes import Sizes
 from helpers.settings import ALIGNED_SIZE, FEATURE_SIZES, FIRST_TEST_ISLANDER, SPEECH_SAMPLES
 from helpers.tables import Table, Workspace
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 FOLDER = Path(__file__).parent
 ENCODER = FOLDER / "voice_encoder.keras"
 DECODER = FOLDER / "face_decoder.keras"
+FACE_NETWORK = FOLDER / "face_network.keras"
 ISLANDER_FEATURES = FOLDER / "islander_features.parquet"
 RECIPE = FOLDER / "recipe.json"
 NETWORK = "network.keras"
@@ -39,6 +42,10 @@ SCENES = 2
 """Pictures of each islander as a clip would show them; one more is a portrait in the studio."""
 UTTERANCES = 3
 """Recordings of each islander, 6 s each."""
+REGISTERS = 2
+"""Recordings of each islander speaking higher or lower than usual."""
+REGISTER_SEMITONES = 6
+"""How much higher or lower at most."""
 _ISLANDERS_A_TASK = 8
 
 FACES = pa.schema(
@@ -60,27 +67,15 @@ VOICES = pa.schema(
 """A row per islander: the recordings, int16 of 6 s."""
 
 
-def pretrain(
-    workspace: Workspace,
-    islanders: int = 2304,
-    encoder_epochs: int = 12,
-    decoder_epochs: int = 8,
-    gan_epochs: int = 3,
-    folder: Path = FOLDER,
-    seed: int = 0,
-) -> dict:
+def pretrain(workspace: Workspace, sizes: Sizes, folder: Path = FOLDER) -> dict:
     """Makes the released weights. A run that was killed goes on where it stopped.
 
-    Nothing reaches `folder` before all is done; until then it lies beside the table of islanders.
+    Nothing reaches `folder` before all is done; until then it lies beside the tables of islanders.
 
     Args:
         workspace: Where the islanders and unfinished trainings are kept.
-        islanders: How many, from number 0 on; one in ten is for validation.
-        encoder_epochs: Passes over all recordings.
-        decoder_epochs: Passes over all faces, before the GAN.
-        gan_epochs: Passes over all faces, with the GAN.
+        sizes: How much goes into them.
         folder: Where the weights go.
-        seed: Seed of both trainings.
 
     Returns:
         What was made and how, as in recipe.json.
@@ -88,28 +83,40 @@ def pretrain(
     Raises:
         ValueError: Too few islanders, or so many that they reach into those kept for testing.
     """
-    if not 100 <= islanders < FIRST_TEST_ISLANDER:
-        raise ValueError(f"islanders={islanders!r} is not valid: take 100 to 999,999.")
+    from helpers import weights
+
+    if not 100 <= sizes.islanders < FIRST_TEST_ISLANDER:
+        raise ValueError(f"islanders={sizes.islanders!r} is not valid: take 100 to 999,999.")
     started = time.perf_counter()
-    faces, voices = build_faces(workspace, islanders), build_voices(workspace, islanders)
-    sizes = (islanders, encoder_epochs, decoder_epochs, gan_epochs, seed)
-    name = "-".join(map(str, (faces.fingerprint, voices.fingerprint, *sizes)))
+    faces = build_faces(workspace, sizes.islanders)
+    voices = build_voices(workspace, sizes.islanders)
+    registers = build_registers(workspace, sizes.islanders)
+    prints = (table.fingerprint for table in (faces, voices, registers))
+    name = "-".join((*prints, *map(str, vars(sizes).values())))
     unfinished = workspace.local / "pretrain" / name
-    encoder = train_voice_encoder(faces, voices, encoder_epochs, seed, unfinished)
-    decoder = train_face_decoder(faces, decoder_epochs, gan_epochs, seed, unfinished)
+    curves = {
+        "encoder": train_voice_encoder(faces, voices, registers, sizes, unfinished),
+        **train_faces(faces, sizes, unfinished),
+    }
+    last = {
+        ENCODER: "registers" if sizes.register_epochs else "encoder",
+        DECODER: "gan" if sizes.gan_epochs else "decoder",
+        FACE_NETWORK: "face_network",
+    }
+    for file, stage in last.items():
+        network = weights.load(unfinished / stage / NETWORK, stage, "helpers.pretrained.recipe")
+        weights.save(network, folder / file.name, half=True)
     write_features(faces, folder / ISLANDER_FEATURES.name)
-    shutil.copy(unfinished / "encoder" / NETWORK, folder / ENCODER.name)
-    refined = "gan" if gan_epochs else "decoder"
-    shutil.copy(unfinished / refined / NETWORK, folder / DECODER.name)
+    files = (*last, ISLANDER_FEATURES)
+    weights.write_checksums(folder, [folder / file.name for file in files])
     made = {
-        "command": f"python -m helpers pretrain --islanders {islanders} "
-        f"--encoder-epochs {encoder_epochs} --decoder-epochs {decoder_epochs} "
-        f"--gan-epochs {gan_epochs} --seed {seed}",
-        "islanders": islanders,
-        "recordings": islanders * UTTERANCES,
-        "seed": seed,
-        "encoder": {name: values[-1] for name, values in encoder.items()},
-        "decoder": {name: values[-1] for name, values in decoder.items()},
+        "command": sizes.command(),
+        "sizes": vars(sizes),
+        "recordings": sizes.islanders * (UTTERANCES + REGISTERS),
+        **{
+            name: {measure: values[-1] for measure, values in measures.items()}
+            for name, measures in curves.items()
+        },
         "seconds": round(time.perf_counter() - started),
     }
     (folder / RECIPE.name).write_text(json.dumps(made, indent=1) + "\n")
@@ -128,6 +135,11 @@ def build_faces(workspace: Workspace, count: int) -> Table:
 def build_voices(workspace: Workspace, count: int) -> Table:
     """Makes the table of the voices of the first `count` islanders, on all cores."""
     return _build(workspace, "islander_voices", voice_rows, VOICES, count)
+
+
+def build_registers(workspace: Workspace, count: int) -> Table:
+    """Makes the table of the voices of the first `count` islanders in other registers."""
+    return _build(workspace, "islander_registers", register_rows, VOICES, count)
 
 
 def _build(workspace: Workspace, name: str, rows: Callable, schema: pa.Schema, count: int) -> Table:
@@ -170,20 +182,26 @@ def face_rows(numbers: Sequence[int]) -> list[dict]:
 
 def voice_rows(numbers: Sequence[int]) -> list[dict]:
     """Records some islanders; returns their rows of the table."""
+    return [_voice_row(number, range(UTTERANCES)) for number in numbers]
+
+
+def register_rows(numbers: Sequence[int]) -> list[dict]:
+    """Records some islanders in other registers; returns their rows of the table."""
+    further = range(UTTERANCES, UTTERANCES + REGISTERS)
+    return [_voice_row(number, further, REGISTER_SEMITONES) for number in numbers]
+
+
+def _voice_row(number: int, utterances: Sequence[int], semitones: float = 0.0) -> dict:
     from helpers import media
     from helpers.archipelago import voices
 
-    return [
-        {
-            "clip_id": f"islander-{number}",
-            "split": islander(number).split,
-            "waveforms": [
-                media.to_int16(voices.speak(islander(number), utterance)).tobytes()
-                for utterance in range(UTTERANCES)
-            ],
-        }
-        for number in numbers
+    person, random = islander(number), generator("register", number)
+    spoken = [
+        voices.speak(person, utterance, transpose=random.uniform(-semitones, semitones))
+        for utterance in utterances
     ]
+    waveforms = [media.to_int16(waveform).tobytes() for waveform in spoken]
+    return {"clip_id": f"islander-{number}", "split": person.split, "waveforms": waveforms}
 
 
 def write_features(table: Table, path: Path) -> None:
@@ -210,45 +228,92 @@ def write_features(table: Table, path: Path) -> None:
 
 
 def train_voice_encoder(
-    faces: Table, voices: Table, epochs: int, seed: int, unfinished: Path
+    faces: Table, voices: Table, registers: Table, sizes: Sizes, unfinished: Path
 ) -> dict:
-    """Trains the voice encoder on the training islanders; leaves it in `unfinished`."""
+    """Trains the voice encoder, then once more with other registers; leaves it in `unfinished`.
+
+    Men and women differ so much in pitch that a network may hear little else. Where the same
+    people speak higher and lower than usual, pitch says less, and the vocal tract counts for more.
+    """
     from helpers import voice_encoder
 
     def train(folder: Path):
         pairs, validation = (pairs_of(faces, voices, split) for split in ("train", "validation"))
-        encoder = voice_encoder.compact(centre=pairs.centre(), seed=seed)
+        encoder = voice_encoder.compact(centre=pairs.centre(), seed=sizes.seed)
+        options = {"seed": sizes.seed, "folder": folder, "verbose": 2}
         return encoder, voice_encoder.train(
-            encoder, pairs, validation, epochs, seed=seed, folder=folder, verbose=2
+            encoder, pairs, validation, sizes.encoder_epochs, **options
         )
 
-    return _once(train, unfinished / "encoder")
+    def train_on(folder: Path):
+        pairs = pairs_of(faces, voices, "train", registers=registers)
+        encoder = voice_encoder.load(unfinished / "encoder" / NETWORK)
+        return encoder, voice_encoder.train(
+            encoder,
+            pairs,
+            pairs_of(faces, voices, "validation"),
+            sizes.register_epochs,
+            learning_rate=5e-4,
+            seed=sizes.seed + 1,
+            folder=folder,
+            verbose=2,
+        )
+
+    curves = _once(train, unfinished / "encoder")
+    if sizes.register_epochs:
+        further = _once(train_on, unfinished / "registers")
+        curves |= {f"registers_{name}": values for name, values in further.items()}
+    return curves
 
 
-def train_face_decoder(
-    table: Table, epochs: int, gan_epochs: int, seed: int, unfinished: Path
-) -> dict:
-    """Trains the face decoder on the training islanders, then refines it with the GAN."""
-    from helpers import face_decoder
+def train_faces(table: Table, sizes: Sizes, unfinished: Path) -> dict[str, dict]:
+    """Trains the face decoder, then the network that judges identity, then the GAN with it.
+
+    Returns:
+        The curves of `decoder`, `face_network` and, if there are epochs for it, `gan`.
+    """
+    from helpers import face_decoder, face_network
+    from helpers.face_targets import targets_of
+
+    options = {"seed": sizes.seed, "verbose": 2}
+
+    @functools.cache
+    def targets():
+        return targets_of(faces_of(table, "train"))
+
+    def made(stage: str):
+        return face_decoder.load(unfinished / stage / NETWORK)
 
     def train(folder: Path):
-        faces, validation = (faces_of(table, split) for split in ("train", "validation"))
-        decoder = face_decoder.generator(centre=faces.centre(), seed=seed)
+        decoder = face_decoder.generator(**targets().start(), seed=sizes.seed)
+        validation = faces_of(table, "validation")
         return decoder, face_decoder.train_decoder(
-            decoder, faces, validation, epochs, seed=seed, folder=folder, verbose=2
+            decoder, targets(), validation, sizes.decoder_epochs, folder=folder, **options
+        )
+
+    def distil(folder: Path):
+        return face_network.distil(
+            targets(), [made("decoder")], sizes.face_pictures, folder=folder, **options
         )
 
     def refine(folder: Path):
-        faces, validation = (faces_of(table, split) for split in ("train", "validation"))
-        decoder = face_decoder.load(unfinished / "decoder" / NETWORK)
+        decoder = made("decoder")
         return decoder, face_decoder.refine_with_gan(
-            decoder, faces, validation, gan_epochs, seed=seed, folder=folder, verbose=2
+            decoder,
+            targets().one_each(),
+            faces_of(table, "validation"),
+            sizes.gan_epochs,
+            identity=made("face_network"),
+            folder=folder,
+            **options,
         )
 
-    curves = _once(train, unfinished / "decoder")
-    if gan_epochs:
-        refined = _once(refine, unfinished / "gan")
-        curves |= {f"gan_{name}": values for name, values in refined.items()}
+    curves = {
+        "decoder": _once(train, unfinished / "decoder"),
+        "face_network": _once(distil, unfinished / "face_network"),
+    }
+    if sizes.gan_epochs:
+        curves["gan"] = _once(refine, unfinished / "gan")
     return curves
 
 
@@ -266,7 +331,11 @@ def _once(train: Callable[[Path], tuple], folder: Path) -> dict:
 
 
 def pairs_of(
-    faces: Table, voices: Table, split: str, islanders: int = FIRST_TEST_ISLANDER
+    faces: Table,
+    voices: Table,
+    split: str,
+    islanders: int = FIRST_TEST_ISLANDER,
+    registers: Table | None = None,
 ) -> Pairs:
     """Returns every recording of a split with the mean feature of its islander's faces.
 
@@ -275,21 +344,25 @@ def pairs_of(
         voices: The table of the voices.
         split: `train` or `validation`.
         islanders: Only those with a number below this one.
+        registers: The table of the voices in other registers, if these are wanted as well.
     """
     from helpers.pairs import Pairs
 
     rows = faces.read(["clip_id", "number", "features"], {"split": split}).to_pylist()
     known = (row for row in rows if row["features"] and row["number"] < islanders)
     means = {row["clip_id"]: np.mean(row["features"], 0) for row in known}
-    waveforms = _on_disk(voices.folder, (len(means) * UTTERANCES, SPEECH_SAMPLES))
+    recordings = UTTERANCES + (REGISTERS if registers else 0)
+    waveforms = _on_disk(voices.folder, (len(means) * recordings, SPEECH_SAMPLES))
     speakers: list[str] = []
-    for row in voices.rows(["clip_id", "split", "waveforms"]):
-        if row["split"] == split and row["clip_id"] in means:
-            for waveform in row["waveforms"]:
-                waveforms[len(speakers)] = np.frombuffer(waveform, "<i2")
-                speakers.append(row["clip_id"])
+    clips: list[str] = []
+    for table in filter(None, (voices, registers)):
+        for row in table.rows(["clip_id", "split", "waveforms"]):
+            if row["split"] == split and row["clip_id"] in means:
+                for index, waveform in enumerate(row["waveforms"]):
+                    waveforms[len(clips)] = np.frombuffer(waveform, "<i2")
+                    speakers.append(row["clip_id"])
+                    clips.append(f"{row['clip_id']}-{table.name}-{index}")
     features = np.array([means[speaker] for speaker in speakers], np.float32)
-    clips = [f"{speaker}-{index % UTTERANCES}" for index, speaker in enumerate(speakers)]
     return Pairs(waveforms, features, speakers, clips)
 
 
