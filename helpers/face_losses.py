@@ -11,7 +11,7 @@ from helpers.decoder_networks import with_parts
 from helpers.face_warp import face_of
 from helpers.settings import ALIGNED_SIZE
 
-WEIGHTS = {"landmarks": 0.02, "texture": 1.0, "image": 1.0, "identity": 0.5}
+WEIGHTS = {"landmarks": 0.02, "texture": 1.0, "image": 1.0, "identity": 0.2}
 """How much each term counts. A mean error of the landmarks of 1 pixel costs as much as one of the
 texture of 2 %."""
 

@@ -148,7 +148,7 @@ def pictures(
 ) -> np.ndarray:
     """Makes pictures to learn from: true faces, mixed faces, and faces drawn by decoders.
 
-    Each is shifted, turned, lit, blurred and roughened a little.
+    Each is shifted, turned, lit, spotted, blurred and roughened a little.
 
     Args:
         targets: Faces and their features.
@@ -191,6 +191,10 @@ def _varied(face: np.ndarray, random: np.random.Generator) -> np.ndarray:
     face = face * (1 + random.normal(0, 0.05, 3)) + random.normal(0, 0.02)
     if random.random() < 0.4:
         face = cv2.GaussianBlur(face, (0, 0), random.uniform(0.4, 1.5))
+    if random.random() < 0.5:
+        # Spots of colour where faces have none: what a decoder would try to please the network.
+        spots = random.normal(0, random.uniform(0.02, 0.15), (*(random.integers(3, 17, 2)), 3))
+        face = face + cv2.resize(spots, (side, side), interpolation=cv2.INTER_CUBIC)
     if random.random() < 0.4:
         face = face + random.uniform(0, 0.04) * random.standard_normal(face.shape)
     return np.round(255 * np.clip(face, 0, 1)).astype("uint8")
