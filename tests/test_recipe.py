@@ -9,12 +9,20 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from helpers import face_crop, face_decoder, settings, voice_encoder
+from helpers import face_crop, face_decoder, face_network, settings, voice_encoder, weights
 from helpers.archipelago.islanders import islander
 from helpers.pretrained import recipe
+from helpers.pretrained.sizes import Sizes
 
 ISLANDERS = 100
-FILES = ["face_decoder.keras", "islander_features.parquet", "recipe.json", "voice_encoder.keras"]
+FILES = [
+    "SHA256SUMS",
+    "face_decoder.keras",
+    "face_network.keras",
+    "islander_features.parquet",
+    "recipe.json",
+    "voice_encoder.keras",
+]
 
 
 @pytest.fixture
@@ -27,13 +35,17 @@ def asked(monkeypatch) -> list[int]:
         return [face_of(number) for number in some]
 
     monkeypatch.setattr(recipe, "face_rows", faces)
-    for rows, recordings in (("voice_rows", recipe.UTTERANCES), ("register_rows", recipe.REGISTERS)):
+    for rows, recordings in (
+        ("voice_rows", recipe.UTTERANCES),
+        ("register_rows", recipe.REGISTERS),
+    ):
         voices = functools.partial(voices_of, recordings=recordings)
         monkeypatch.setattr(recipe, rows, voices)
     for room, network in (
         (voice_encoder, "compact"),
         (face_decoder, "generator"),
         (face_decoder, "discriminator"),
+        (face_network, "face_network"),
     ):
         tiny = functools.partial(getattr(room, network), width=0.1)
         monkeypatch.setattr(room, network, tiny)
@@ -68,7 +80,8 @@ def voice_of(number: int, recordings: int) -> dict:
 
 
 def pretrain(workspace, folder, islanders=ISLANDERS):
-    return recipe.pretrain(workspace, islanders, 1, 1, 1, folder, seed=3)
+    sizes = Sizes(islanders, 1, 1, 1, face_pictures=64, gan_epochs=1, seed=3)
+    return recipe.pretrain(workspace, sizes, folder)
 
 
 @pytest.mark.slow
@@ -89,6 +102,7 @@ def test_after_a_kill_only_the_unfinished_part_is_trained(asked, workspace, tmp_
 
     monkeypatch.setattr(voice_encoder, "train", repeated)
     monkeypatch.setattr(face_decoder, "train_decoder", repeated)
+    monkeypatch.setattr(face_network, "distil", repeated)
     made = pretrain(workspace, folder)
     assert sorted(path.name for path in folder.iterdir()) == FILES
     assert sorted(asked) == list(range(ISLANDERS)), "each islander once, and no test islander"
@@ -96,11 +110,12 @@ def test_after_a_kill_only_the_unfinished_part_is_trained(asked, workspace, tmp_
 
     assert json.loads((folder / "recipe.json").read_text()) == made
     assert made["command"] == (
-        "python -m helpers pretrain --islanders 100 --encoder-epochs 1 --decoder-epochs 1 "
-        "--gan-epochs 1 --seed 3"
+        "python -m helpers pretrain --islanders 100 --encoder-epochs 1 --register-epochs 1 "
+        "--decoder-epochs 1 --face-pictures 64 --gan-epochs 1 --seed 3"
     )
-    assert "val_recall_1" in made["encoder"]
-    assert {"val_l1", "gan_val_l1"} <= set(made["decoder"])
+    assert {"val_recall_1", "registers_val_recall_1"} <= set(made["encoder"])
+    assert "val_l1" in made["decoder"] and "val_l1" in made["gan"] and made["face_network"]
+    weights.verify(folder / "face_decoder.keras")
 
     features = pq.read_table(folder / "islander_features.parquet")
     assert features.column_names == ["number", "split", "sex", "age", "feature"]
@@ -131,7 +146,7 @@ def test_another_size_of_the_training_does_not_go_on_from_this_one(
 ):
     folders = []
 
-    def killed(faces, voices, epochs, seed, unfinished):
+    def killed(faces, voices, registers, sizes, unfinished):
         folders.append(unfinished)
         raise KeyboardInterrupt
 
@@ -140,5 +155,5 @@ def test_another_size_of_the_training_does_not_go_on_from_this_one(
         with pytest.raises(KeyboardInterrupt):
             pretrain(workspace, tmp_path, islanders)
     assert folders[0] != folders[1]
-    for table in ("islander_faces", "islander_voices"):
+    for table in ("islander_faces", "islander_voices", "islander_registers"):
         assert workspace.table(table).fingerprint in folders[0].name

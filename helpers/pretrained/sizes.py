@@ -22,7 +22,7 @@ class Sizes:
     islanders: int = 6400
     encoder_epochs: int = 9
     register_epochs: int = 1
-    decoder_epochs: int = 3
+    decoder_epochs: int = 2
     face_pictures: int = 12_800
     gan_epochs: int = 2
     seed: int = 0
