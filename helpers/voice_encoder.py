@@ -18,6 +18,7 @@ from helpers.measuring import retrieval
 from helpers.pairs import MINIMUM_PAIRS, Batches, Pairs, enough_to_train, pairs_of
 from helpers.session import device
 from helpers.settings import SAMPLE_RATE
+from helpers.voice_layers import AddCentre, AttentivePooling
 from helpers.voice_losses import (
     FaceHeads,
     Loss,
@@ -31,14 +32,7 @@ from helpers.voice_losses import (
     normalise,
     terms_of,
 )
-from helpers.voice_networks import (
-    AddCentre,
-    AttentivePooling,
-    build,
-    centre_of,
-    compact,
-    paper,
-)
+from helpers.voice_networks import build, centre_of, compact, paper
 
 __all__ = [
     "MINIMUM_PAIRS",

@@ -13,16 +13,14 @@ import numpy as np
 from keras import layers, ops
 
 from helpers.augmentation import DistortSpectrum, MaskSpectrum
-from helpers.settings import (
-    FEATURE_DEVIATION,
-    FEATURE_SIZES,
-    FFT_POINTS,
-    HOP_SAMPLES,
-    POWER,
-    SPEECH_SAMPLES,
-    WINDOW_SAMPLES,
+from helpers.settings import FEATURE_DEVIATION, FEATURE_SIZES, SPEECH_SAMPLES
+from helpers.spectrogram import LogMel, RemoveChannel, Spectrogram
+from helpers.voice_layers import (
+    AddCentre,
+    AttentivePooling,
+    LeanBatchNormalization,
+    MagnitudePhase,
 )
-from helpers.spectrogram import LogMel, RemoveChannel, Spectrogram, hann
 
 PAPER_HIDDEN = 4096
 """Numbers between the two fully connected layers of the paper's encoder."""
@@ -136,6 +134,11 @@ def _around(centre: np.ndarray | None, deviation: float, waveform, x) -> keras.M
     return encoder
 
 
+def centre_of(encoder: keras.Model) -> np.ndarray:
+    """Returns the mean feature that an encoder starts from, float32 of shape (feature_size,)."""
+    return np.asarray(ops.convert_to_numpy(encoder.get_layer("centre").centre))
+
+
 # --- the paper's network -------------------------------------------------------------------------
 
 
@@ -209,7 +212,7 @@ def _ladder(x, feature_size: int, width: float, batch_norm: bool, momentum: floa
             x = layers.AveragePooling2D((x.shape[1], 1), name="mean_over_time")(x)
         x = layers.Activation("relu", name=f"relu{number}")(x)
         if batch_norm:
-            x = layers.BatchNormalization(momentum=momentum, name=f"norm{number}")(x)
+            x = LeanBatchNormalization(momentum=momentum, name=f"norm{number}")(x)
         if halve:
             x = layers.MaxPooling2D((2, 1), name=f"pool{number}")(x)
     x = layers.Flatten(name="flatten")(x)
@@ -271,111 +274,3 @@ def _multiplications(layer: keras.layers.Layer, shape: tuple[int, ...]) -> int:
     """Every place of a convolution multiplies its whole kernel; other layers cost next to none."""
     kernel = getattr(layer, "kernel", None)
     return 0 if kernel is None else int(np.prod(kernel.shape) * np.prod(shape[1:-1], dtype=int))
-
-
-# --- layers --------------------------------------------------------------------------------------
-
-
-@keras.saving.register_keras_serializable(package="speech2face")
-class AttentivePooling(layers.Layer):
-    """Mean and spread over time, weighted by attention: (batch, frames, n) -> (batch, 2 n).
-
-    After Okabe et al. 2018, "Attentive statistics pooling for deep speaker embedding".
-    """
-
-    def build(self, input_shape):
-        """Makes the two small layers that weigh the frames."""
-        self.look = layers.Dense(64, activation="tanh")
-        self.weigh = layers.Dense(input_shape[-1])
-        self.look.build(input_shape)
-        self.weigh.build((*input_shape[:-1], 64))
-
-    def call(self, x):
-        """Returns the weighted means followed by the weighted standard deviations."""
-        weights = ops.softmax(self.weigh(self.look(x)), axis=1)
-        mean = ops.sum(weights * x, axis=1)
-        variance = ops.sum(weights * ops.square(x), axis=1) - ops.square(mean)
-        return ops.concatenate([mean, ops.sqrt(ops.maximum(variance, 1e-4))], axis=-1)
-
-    def compute_output_shape(self, input_shape):
-        """Returns (batch, 2 n)."""
-        return (input_shape[0], 2 * input_shape[-1])
-
-
-@keras.saving.register_keras_serializable(package="speech2face")
-class AddCentre(layers.Layer):
-    """Turns a deviation into a feature: centre + scale * deviation, (batch, n) -> (batch, n).
-
-    Args:
-        scale: Typical deviation of one number of the feature, so that the layer before works
-            with numbers around 1.
-    """
-
-    def __init__(self, scale: float = 1.0, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.initial_scale = scale
-
-    def build(self, input_shape):
-        """Makes the weights `centre`, (n,), the mean feature, and `scale`; none is trained."""
-        self.centre = self.add_weight(
-            shape=(input_shape[-1],), initializer="zeros", trainable=False, name="centre"
-        )
-        self.scale = self.add_weight(
-            shape=(),
-            initializer=keras.initializers.Constant(self.initial_scale),
-            trainable=False,
-            name="scale",
-        )
-
-    def call(self, deviation):
-        """Returns the features."""
-        return self.scale * deviation + self.centre
-
-    def compute_output_shape(self, input_shape):
-        """Returns the shape of the input."""
-        return input_shape
-
-    def get_config(self):
-        """Returns what is needed to make the layer again."""
-        return {**super().get_config(), "scale": self.initial_scale}
-
-
-def centre_of(encoder: keras.Model) -> np.ndarray:
-    """Returns the mean feature that an encoder starts from, float32 of shape (feature_size,)."""
-    return np.asarray(ops.convert_to_numpy(encoder.get_layer("centre").centre))
-
-
-@keras.saving.register_keras_serializable(package="speech2face")
-class MagnitudePhase(layers.Layer):
-    """Compressed magnitude and plain phase: waveform (batch, samples) -> (batch, frames, 257, 2).
-
-    Not the paper's spectrogram: earlier re-implementations took it for that. The magnitude is
-    raised to 0.3, the phase, -pi to pi, stays as it is. Phase jumps from pi to -pi, and turns with
-    the place of the window: half of what the network hears is close to noise.
-
-    Args:
-        power: Exponent of the magnitude.
-    """
-
-    def __init__(self, power: float = POWER, **kwargs) -> None:
-        kwargs["dtype"] = "float32"  # There is no Fourier transform in half precision.
-        super().__init__(**kwargs)
-        self.power = power
-        self.window = hann(WINDOW_SAMPLES)
-
-    def call(self, waveform):
-        """Returns magnitude and phase, float32."""
-        frames = ops.extract_sequences(waveform, WINDOW_SAMPLES, HOP_SAMPLES)
-        real, imaginary = ops.rfft(frames * self.window, fft_length=FFT_POINTS)
-        power = ops.square(real) + ops.square(imaginary)
-        magnitude = ops.power(power, self.power / 2)
-        return ops.stack([magnitude, ops.arctan2(imaginary, real)], axis=-1)
-
-    def compute_output_shape(self, input_shape):
-        """Returns (batch, frames, 257, 2)."""
-        frames = 1 + (input_shape[1] - WINDOW_SAMPLES) // HOP_SAMPLES
-        return (input_shape[0], frames, FFT_POINTS // 2 + 1, 2)
-
-    def get_config(self):
-        """Returns what is needed to make the layer again."""
-        return {**super().get_config(), "power": self.power}

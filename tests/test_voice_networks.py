@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import voice_backend
 
-from helpers import spectrogram, training, voice_networks
+from helpers import spectrogram, training, voice_layers, voice_networks
 from helpers.settings import SPEECH_SAMPLES
 
 # Channels of the nine convolutions, and what is left of 598 x 257 after each, with its maximum.
@@ -114,7 +114,7 @@ def test_normalisation_can_be_left_out(narrow):
 
 def test_published_hears_magnitude_and_plain_phase():
     waveform = voices(1)
-    heard = np.asarray(voice_networks.MagnitudePhase()(waveform))[0]
+    heard = np.asarray(voice_layers.MagnitudePhase()(waveform))[0]
     frames = np.lib.stride_tricks.sliding_window_view(waveform[0], 400)[::160]
     spectrum = np.fft.rfft(frames * spectrogram.hann(400), n=512)
     assert heard.shape == (598, 257, 2)
@@ -134,7 +134,7 @@ def test_the_paper_hears_real_and_imaginary_part(narrow):
     # Silence is silent. A phase would be as large there as in speech.
     quiet = hears.predict_on_batch(1e-4 * voices(1))[0]
     assert np.abs(quiet).max() < 0.1 * np.abs(heard).max()
-    phase = np.asarray(voice_networks.MagnitudePhase()(1e-4 * voices(1)))[0, ..., 1]
+    phase = np.asarray(voice_layers.MagnitudePhase()(1e-4 * voices(1)))[0, ..., 1]
     assert np.abs(phase).max() > 3
 
 
@@ -142,6 +142,44 @@ def test_published_has_the_layers_of_the_paper(narrow):
     other = voice_networks.published(8, width=1 / 16)
     assert other.count_params() == narrow.count_params()
     assert [layer.name for layer in other.layers[2:]] == [la.name for la in narrow.layers[2:]]
+
+
+# --- batch normalisation -------------------------------------------------------------------------
+
+
+def test_lean_normalisation_is_that_of_keras():
+    random = np.random.default_rng(0)
+    x = (2 + 3 * random.standard_normal((4, 6, 5, 3))).astype("float32")
+    lean = voice_layers.LeanBatchNormalization(momentum=0.9)
+    keras_own = keras.layers.BatchNormalization(momentum=0.9)
+    for layer in (lean, keras_own):
+        layer.build(x.shape)
+        layer.set_weights(list(np.float32([[1, 2, -1], [0, 1, 5], [0, 0, 0], [1, 1, 1]])))
+    for learns in (True, False):
+        ours, theirs = (np.asarray(layer(x, training=learns)) for layer in (lean, keras_own))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+    for ours, theirs in zip(lean.get_weights(), keras_own.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+
+
+def test_lean_normalisation_has_the_gradient_of_keras():
+    random = np.random.default_rng(1)
+    x, wanted = random.standard_normal((2, 4, 6, 5, 3)).astype("float32")
+    trained = {}
+    for kind in (voice_layers.LeanBatchNormalization, keras.layers.BatchNormalization):
+        keras.utils.set_random_seed(0)
+        before = keras.layers.Conv2D(3, 1)  # Its steps are the gradient with respect to the input.
+        model = keras.Sequential([keras.Input(x.shape[1:]), before, kind()])
+        model.compile(keras.optimizers.SGD(0.1), "mse")
+        model.train_on_batch(x, wanted)
+        trained[kind] = model.get_weights()
+    for ours, theirs in zip(*trained.values(), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_lean_normalisation_names_no_argument_that_only_some_keras_know():
+    config = voice_layers.LeanBatchNormalization(momentum=0.9).get_config()
+    assert set(config) == {"name", "trainable", "dtype", "momentum", "epsilon"}
 
 
 # --- what every network shares -------------------------------------------------------------------
@@ -187,10 +225,7 @@ def test_networks_losses_and_training_are_the_same_on_jax(tmp_path):
     with np.load(tmp_path / f"{other}.npz") as there:
         assert set(there) == set(here)
         for name, value in here.items():
-            if "_loss_" in name:
-                np.testing.assert_allclose(there[name][0], value[0], 1e-4, 1e-5, err_msg=name)
-                # Adam's first step is as long for a tiny gradient as for a large one, so rounding
-                # decides where some weights go.
-                np.testing.assert_allclose(there[name][1], value[1], rtol=0.05, err_msg=name)
-            else:
-                np.testing.assert_allclose(there[name], value, 1e-4, 1e-4, err_msg=name)
+            # Adam's first step is as long for a tiny gradient as for a large one, so in training
+            # rounding decides where some weights go.
+            tolerance = 0.02 if name in ("steps", "trained_features") else 1e-4
+            np.testing.assert_allclose(there[name], value, tolerance, tolerance, err_msg=name)

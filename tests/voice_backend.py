@@ -14,9 +14,9 @@ import keras
 import numpy as np
 
 from helpers import pairs, voice_encoder
-from helpers.voice_losses import LossWeights, PaperLoss, face_heads, gradient_sizes
+from helpers.voice_losses import LossWeights, PaperLoss, face_heads, gradient_sizes, loss_terms
 
-NETWORKS = ("compact", "paper", "published")
+NETWORKS = ("compact", "paper")
 LOSSES = {"compact": LossWeights(), "paper": PaperLoss(contrastive=1.0)}
 SIZE = 8
 
@@ -32,23 +32,23 @@ def some_pairs():
 
 
 def compute(folder):
-    """Predicts with each network, and trains the paper's for two steps with each loss."""
+    """Predicts with each network, works out both losses, and trains the paper's for two steps."""
     given = some_pairs()
     heads = face_heads(given)
     found = {}
     for name in NETWORKS:
         encoder = voice_encoder.load(folder / f"{name}.keras")
-        found[f"{name}_features"] = voice_encoder.predict(encoder, given)[:2]
-    batch = pairs.Batches(given, 4, 6.0, seed=1)[0]
+        found[f"{name}_features"] = voice_encoder.predict(encoder, given.take([0, 1]))
+    face, voice = given.features[::2], given.features[::-2]
     for name, loss in LOSSES.items():
-        encoder = voice_encoder.load(folder / "paper.keras")
-        trainer = voice_encoder.VoiceEncoderTrainer(encoder, loss, heads)
-        trainer.compile(voice_encoder.paper_optimizer())
-        steps = [trainer.train_on_batch(*batch, return_dict=True) for _ in range(2)]
-        for term in steps[0]:
-            found[f"{name}_loss_{term}"] = np.array([float(step[term]) for step in steps])
-        sizes = gradient_sizes(loss, given.features[::2], given.features[::-2], heads)
-        found[f"{name}_gradients"] = np.array(list(sizes.values()))
+        terms = loss_terms(loss, face, voice, np.array([0, 1, 1, 2]), face.mean(0), 0.07, heads)
+        found[f"{name}_terms"] = np.array([float(term) for term in terms.values()])
+        found[f"{name}_pulls"] = np.array(list(gradient_sizes(loss, face, voice, heads).values()))
+    trainer = voice_encoder.VoiceEncoderTrainer(encoder, LOSSES["paper"], heads)
+    trainer.compile(voice_encoder.paper_optimizer())
+    batch = pairs.Batches(given, 4, 6.0, seed=1)[0]
+    found["steps"] = np.array([trainer.train_on_batch(*batch)[0] for _ in range(2)], "float64")
+    found["trained_features"] = voice_encoder.predict(encoder, given.take([0, 1]))
     return found
 
 

@@ -1,0 +1,161 @@
+"""Layers of the voice encoders that Keras does not have."""
+
+from __future__ import annotations
+
+import keras
+from keras import layers, ops
+
+from helpers.settings import FFT_POINTS, HOP_SAMPLES, POWER, WINDOW_SAMPLES
+from helpers.spectrogram import hann
+
+
+@keras.saving.register_keras_serializable(package="speech2face")
+class AttentivePooling(layers.Layer):
+    """Mean and spread over time, weighted by attention: (batch, frames, n) -> (batch, 2 n).
+
+    After Okabe et al. 2018, "Attentive statistics pooling for deep speaker embedding".
+    """
+
+    def build(self, input_shape):
+        """Makes the two small layers that weigh the frames."""
+        self.look = layers.Dense(64, activation="tanh")
+        self.weigh = layers.Dense(input_shape[-1])
+        self.look.build(input_shape)
+        self.weigh.build((*input_shape[:-1], 64))
+
+    def call(self, x):
+        """Returns the weighted means followed by the weighted standard deviations."""
+        weights = ops.softmax(self.weigh(self.look(x)), axis=1)
+        mean = ops.sum(weights * x, axis=1)
+        variance = ops.sum(weights * ops.square(x), axis=1) - ops.square(mean)
+        return ops.concatenate([mean, ops.sqrt(ops.maximum(variance, 1e-4))], axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        """Returns (batch, 2 n)."""
+        return (input_shape[0], 2 * input_shape[-1])
+
+
+@keras.saving.register_keras_serializable(package="speech2face")
+class LeanBatchNormalization(layers.BatchNormalization):
+    """Batch normalisation over the last axis that needs less memory in training.
+
+    Its gradient is written down here. Left to the backend, it takes six copies of its input on
+    the way, 0.6 GB each in the paper's network.
+
+    Args:
+        momentum: Memory of mean and variance, as in Keras.
+        epsilon: Added to the variance.
+    """
+
+    def __init__(self, momentum: float = 0.99, epsilon: float = 1e-3, **kwargs) -> None:
+        super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
+
+    def call(self, inputs, training=None, mask=None):
+        """Returns the normalised input; in training follows mean and variance."""
+        if not training or not self.trainable or self.synchronized:
+            return super().call(inputs, training=training, mask=mask)
+        x = ops.cast(inputs, "float32")
+        mean, variance = ops.moments(ops.stop_gradient(x), tuple(range(len(x.shape) - 1)))
+        for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(self.momentum * moving + (1 - self.momentum) * now)
+        inverse = ops.rsqrt(variance + self.epsilon)
+        # TensorFlow wants no variables in there; multiplied by 1 they are tensors.
+        y = _normalise(x, mean, inverse, 1.0 * self.gamma, 1.0 * self.beta)
+        return ops.cast(y, self.compute_dtype)
+
+    def get_config(self):
+        """Returns what is needed to make the layer again; nothing that only some Keras know."""
+        own = {"momentum": self.momentum, "epsilon": self.epsilon}
+        return {**layers.Layer.get_config(self), **own}
+
+
+@ops.custom_gradient
+def _normalise(x, mean, inverse, gamma, beta):
+    """Returns (x - mean) * inverse * gamma + beta; `mean` and `inverse` are those of x itself."""
+    scale = gamma * inverse
+
+    def gradient(dy):
+        axes = tuple(range(len(x.shape) - 1))
+        places = ops.cast(ops.size(x), "float32") / ops.cast(ops.size(mean), "float32")
+        d_beta = ops.sum(dy, axes)
+        d_gamma = inverse * (ops.sum(dy * x, axes) - mean * d_beta)
+        of_x = -scale * inverse * d_gamma / places
+        constant = -scale * d_beta / places - of_x * mean
+        nothing = ops.zeros_like(mean)
+        return dy * scale + x * of_x + constant, nothing, nothing, d_gamma, d_beta
+
+    return x * scale + (beta - mean * scale), gradient
+
+
+@keras.saving.register_keras_serializable(package="speech2face")
+class AddCentre(layers.Layer):
+    """Turns a deviation into a feature: centre + scale * deviation, (batch, n) -> (batch, n).
+
+    Args:
+        scale: Typical deviation of one number of the feature, so that the layer before works
+            with numbers around 1.
+    """
+
+    def __init__(self, scale: float = 1.0, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.initial_scale = scale
+
+    def build(self, input_shape):
+        """Makes the weights `centre`, (n,), the mean feature, and `scale`; none is trained."""
+        self.centre = self.add_weight(
+            shape=(input_shape[-1],), initializer="zeros", trainable=False, name="centre"
+        )
+        self.scale = self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(self.initial_scale),
+            trainable=False,
+            name="scale",
+        )
+
+    def call(self, deviation):
+        """Returns the features."""
+        return self.scale * deviation + self.centre
+
+    def compute_output_shape(self, input_shape):
+        """Returns the shape of the input."""
+        return input_shape
+
+    def get_config(self):
+        """Returns what is needed to make the layer again."""
+        return {**super().get_config(), "scale": self.initial_scale}
+
+
+@keras.saving.register_keras_serializable(package="speech2face")
+class MagnitudePhase(layers.Layer):
+    """Compressed magnitude and plain phase: waveform (batch, samples) -> (batch, frames, 257, 2).
+
+    Not the paper's spectrogram: earlier re-implementations took it for that. The magnitude is
+    raised to 0.3, the phase, -pi to pi, stays as it is. Phase jumps from pi to -pi, and turns with
+    the place of the window: half of what the network hears is close to noise.
+
+    Args:
+        power: Exponent of the magnitude.
+    """
+
+    def __init__(self, power: float = POWER, **kwargs) -> None:
+        kwargs["dtype"] = "float32"  # There is no Fourier transform in half precision.
+        super().__init__(**kwargs)
+        self.power = power
+        self.window = hann(WINDOW_SAMPLES)
+
+    def call(self, waveform):
+        """Returns magnitude and phase, float32."""
+        frames = ops.extract_sequences(waveform, WINDOW_SAMPLES, HOP_SAMPLES)
+        real, imaginary = ops.rfft(frames * self.window, fft_length=FFT_POINTS)
+        power = ops.square(real) + ops.square(imaginary)
+        magnitude = ops.power(power, self.power / 2)
+        return ops.stack([magnitude, ops.arctan2(imaginary, real)], axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        """Returns (batch, frames, 257, 2)."""
+        frames = 1 + (input_shape[1] - WINDOW_SAMPLES) // HOP_SAMPLES
+        return (input_shape[0], frames, FFT_POINTS // 2 + 1, 2)
+
+    def get_config(self):
+        """Returns what is needed to make the layer again."""
+        return {**super().get_config(), "power": self.power}
