@@ -133,6 +133,7 @@ def start(settings: Settings, notebook: str) -> Session:
     # Without ipywidgets the bars of tqdm are text, which is what the pages of a run need.
     warnings.filterwarnings("ignore", message="IProgress not found")
     if notebook not in _WITHOUT_TENSORFLOW:
+        spare_memory(settings.network)
         load_tensorflow()
     from helpers import manifests, tables
 
@@ -160,6 +161,20 @@ def start(settings: Settings, notebook: str) -> Session:
     if settings.use_drive and not colab:
         print("USE_DRIVE only works on Colab; here everything stays in the local folder.")
     return session
+
+
+def spare_memory(network: str) -> None:
+    """Sees to it that the paper's network fits into 10 GB where there is no GPU.
+
+    TensorFlow's oneDNN kernels come with a store of memory that never gives any back: a training
+    step of 8 clips and saving took 10.8 GB with them and 8.6 GB without, and half as long again.
+    Call it before TensorFlow is imported; afterwards it is too late.
+
+    Args:
+        network: `compact`, `paper` or `published`.
+    """
+    if network in ("paper", "published") and device() == "CPU":
+        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 
 def load_tensorflow() -> None:

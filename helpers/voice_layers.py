@@ -36,58 +36,6 @@ class AttentivePooling(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="speech2face")
-class LeanBatchNormalization(layers.BatchNormalization):
-    """Batch normalisation over the last axis that needs less memory in training.
-
-    Its gradient is written down here. Left to the backend, it takes six copies of its input on
-    the way, 0.6 GB each in the paper's network.
-
-    Args:
-        momentum: Memory of mean and variance, as in Keras.
-        epsilon: Added to the variance.
-    """
-
-    def __init__(self, momentum: float = 0.99, epsilon: float = 1e-3, **kwargs) -> None:
-        super().__init__(momentum=momentum, epsilon=epsilon, **kwargs)
-
-    def call(self, inputs, training=None, mask=None):
-        """Returns the normalised input; in training follows mean and variance."""
-        if not training or not self.trainable or self.synchronized:
-            return super().call(inputs, training=training, mask=mask)
-        x = ops.cast(inputs, "float32")
-        mean, variance = ops.moments(ops.stop_gradient(x), tuple(range(len(x.shape) - 1)))
-        for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            moving.assign(self.momentum * moving + (1 - self.momentum) * now)
-        inverse = ops.rsqrt(variance + self.epsilon)
-        # TensorFlow wants no variables in there; multiplied by 1 they are tensors.
-        y = _normalise(x, mean, inverse, 1.0 * self.gamma, 1.0 * self.beta)
-        return ops.cast(y, self.compute_dtype)
-
-    def get_config(self):
-        """Returns what is needed to make the layer again; nothing that only some Keras know."""
-        own = {"momentum": self.momentum, "epsilon": self.epsilon}
-        return {**layers.Layer.get_config(self), **own}
-
-
-@ops.custom_gradient
-def _normalise(x, mean, inverse, gamma, beta):
-    """Returns (x - mean) * inverse * gamma + beta; `mean` and `inverse` are those of x itself."""
-    scale = gamma * inverse
-
-    def gradient(dy):
-        axes = tuple(range(len(x.shape) - 1))
-        places = ops.cast(ops.size(x), "float32") / ops.cast(ops.size(mean), "float32")
-        d_beta = ops.sum(dy, axes)
-        d_gamma = inverse * (ops.sum(dy * x, axes) - mean * d_beta)
-        of_x = -scale * inverse * d_gamma / places
-        constant = -scale * d_beta / places - of_x * mean
-        nothing = ops.zeros_like(mean)
-        return dy * scale + x * of_x + constant, nothing, nothing, d_gamma, d_beta
-
-    return x * scale + (beta - mean * scale), gradient
-
-
-@keras.saving.register_keras_serializable(package="speech2face")
 class AddCentre(layers.Layer):
     """Turns a deviation into a feature: centre + scale * deviation, (batch, n) -> (batch, n).
 

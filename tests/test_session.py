@@ -231,3 +231,19 @@ def test_the_source_of_a_function_is_shown_with_its_docstring():
 
 def test_the_source_of_a_method_starts_at_the_margin():
     assert session.show_source(session.Session.finish).data.startswith("def finish(")
+
+
+@pytest.mark.parametrize(
+    ("network", "device", "switched_off"),
+    [("paper", "CPU", True), ("paper", "GPU Tesla T4", False), ("compact", "CPU", False)],
+)
+def test_memory_is_spared_for_the_papers_network_without_a_gpu(
+    network, device, switched_off, monkeypatch
+):
+    monkeypatch.setattr(session, "device", lambda: device)
+    monkeypatch.setattr(os, "environ", {})
+    session.spare_memory(network)
+    assert ("TF_ENABLE_ONEDNN_OPTS" in os.environ) == switched_off
+    os.environ["TF_ENABLE_ONEDNN_OPTS"] = "1"
+    session.spare_memory(network)  # What the user has set stays.
+    assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == "1"

@@ -144,44 +144,6 @@ def test_published_has_the_layers_of_the_paper(narrow):
     assert [layer.name for layer in other.layers[2:]] == [la.name for la in narrow.layers[2:]]
 
 
-# --- batch normalisation -------------------------------------------------------------------------
-
-
-def test_lean_normalisation_is_that_of_keras():
-    random = np.random.default_rng(0)
-    x = (2 + 3 * random.standard_normal((4, 6, 5, 3))).astype("float32")
-    lean = voice_layers.LeanBatchNormalization(momentum=0.9)
-    keras_own = keras.layers.BatchNormalization(momentum=0.9)
-    for layer in (lean, keras_own):
-        layer.build(x.shape)
-        layer.set_weights(list(np.float32([[1, 2, -1], [0, 1, 5], [0, 0, 0], [1, 1, 1]])))
-    for learns in (True, False):
-        ours, theirs = (np.asarray(layer(x, training=learns)) for layer in (lean, keras_own))
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
-    for ours, theirs in zip(lean.get_weights(), keras_own.get_weights(), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4)
-
-
-def test_lean_normalisation_has_the_gradient_of_keras():
-    random = np.random.default_rng(1)
-    x, wanted = random.standard_normal((2, 4, 6, 5, 3)).astype("float32")
-    trained = {}
-    for kind in (voice_layers.LeanBatchNormalization, keras.layers.BatchNormalization):
-        keras.utils.set_random_seed(0)
-        before = keras.layers.Conv2D(3, 1)  # Its steps are the gradient with respect to the input.
-        model = keras.Sequential([keras.Input(x.shape[1:]), before, kind()])
-        model.compile(keras.optimizers.SGD(0.1), "mse")
-        model.train_on_batch(x, wanted)
-        trained[kind] = model.get_weights()
-    for ours, theirs in zip(*trained.values(), strict=True):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
-
-
-def test_lean_normalisation_names_no_argument_that_only_some_keras_know():
-    config = voice_layers.LeanBatchNormalization(momentum=0.9).get_config()
-    assert set(config) == {"name", "trainable", "dtype", "momentum", "epsilon"}
-
-
 # --- what every network shares -------------------------------------------------------------------
 
 

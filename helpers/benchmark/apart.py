@@ -98,6 +98,7 @@ def _main(place: str, arguments: str, result: str) -> None:
     """Measures in this process and writes the row."""
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     module, _, name = place.partition(":")
+    session.spare_memory(json.loads(arguments).get("name", ""))
     try:
         function = getattr(importlib.import_module(module), name)
         row = {"status": "ok", "reason": "", **function(**json.loads(arguments))}
