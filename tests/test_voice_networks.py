@@ -73,6 +73,8 @@ def test_each_convolution_leaves_what_table_1_says(whole):
     assert sum(row["parameters"] for row in table) == whole.count_params()
     # 4 x 4 x 2 numbers go into each of the 595 x 254 x 64 that the first convolution puts out.
     assert table[0]["multiplications"] == pytest.approx(595 * 254 * 64 * 32 / 1e6, abs=0.1)
+    # The same without building it.
+    assert voice_networks.paper_table() == table
     totals = voice_networks.totals({"paper": table, "none": []})
     assert totals[0]["parameters"] == whole.count_params()
     assert totals[1] == {"network": "none", "layers": 0, "parameters": 0, "multiplications": 0}
