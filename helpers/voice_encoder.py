@@ -69,9 +69,9 @@ TRAINING_SECONDS = 4.0
 """Training hears stretches of this length: cheaper, and never the same stretch twice."""
 PAPER_BATCH = 8
 """Pairs in one step of the paper's network (Speech2Face, section 4)."""
-PAPER_STEP_SECONDS = 27
+PAPER_STEP_SECONDS = 30
 """What such a step takes on two cores; on a GPU it is a fraction of a second."""
-PAPER_MEMORY_GB = 10
+PAPER_MEMORY_GB = 9
 """Memory of that process at most, saving included."""
 RELEASED = Path(__file__).parent / "pretrained" / "voice_encoder.keras"
 

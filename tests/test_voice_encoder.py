@@ -266,11 +266,11 @@ def test_a_network_is_trained_with_stretches_as_long_as_it_hears(few):
 def test_the_papers_network_is_not_trained_without_a_gpu_unless_one_insists(monkeypatch, capsys):
     monkeypatch.setattr(voice_encoder, "device", lambda: "CPU")
     voice_encoder.check_machine("compact", 10_000)
-    with pytest.raises(voice_encoder.NeedsGPU, match=r"4,000 steps take about 30\.0 hours.*GPU"):
+    with pytest.raises(voice_encoder.NeedsGPU, match=r"4,000 steps take about 33\.3 hours.*GPU"):
         voice_encoder.check_machine("paper", 4_000)
     assert not capsys.readouterr().out
     voice_encoder.check_machine("paper", 4_000, insist=True)
-    assert "30.0 hours" in capsys.readouterr().out
+    assert "33.3 hours" in capsys.readouterr().out
     monkeypatch.setattr(voice_encoder, "device", lambda: "GPU Tesla T4")
     voice_encoder.check_machine("paper", 4_000)
     assert not capsys.readouterr().out
