@@ -17,7 +17,7 @@ import numpy as np
 
 from helpers import training
 from helpers.adversarial import GanTrainer, discriminator
-from helpers.decoder_networks import generator
+from helpers.decoder_networks import generator, with_parts
 from helpers.face_losses import DecoderLoss, DecoderTrainer, reconstruction_loss
 from helpers.face_targets import TargetBatches, Targets, targets_of
 from helpers.pairs import Faces, faces_of
@@ -38,6 +38,7 @@ __all__ = [
     "targets_of",
     "to_faces",
     "train_decoder",
+    "with_parts",
 ]
 
 MINIMUM_FACES = 128

@@ -281,8 +281,8 @@ def train_faces(table: Table, sizes: Sizes, unfinished: Path) -> dict[str, dict]
     def targets():
         return targets_of(faces_of(table, "train"))
 
-    def made(stage: str):
-        return face_decoder.load(unfinished / stage / NETWORK)
+    def decoder_made():
+        return face_decoder.load(unfinished / "decoder" / NETWORK)
 
     def train(folder: Path):
         decoder = face_decoder.generator(**targets().start(), seed=sizes.seed)
@@ -293,17 +293,17 @@ def train_faces(table: Table, sizes: Sizes, unfinished: Path) -> dict[str, dict]
 
     def distil(folder: Path):
         return face_network.distil(
-            targets(), [made("decoder")], sizes.face_pictures, folder=folder, **options
+            targets(), [decoder_made()], sizes.face_pictures, folder=folder, **options
         )
 
     def refine(folder: Path):
-        decoder = made("decoder")
+        decoder = decoder_made()
         return decoder, face_decoder.refine_with_gan(
             decoder,
             targets().one_each(),
             faces_of(table, "validation"),
             sizes.gan_epochs,
-            identity=made("face_network"),
+            identity=face_network.load(unfinished / "face_network" / NETWORK),
             folder=folder,
             **options,
         )
