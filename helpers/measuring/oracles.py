@@ -1,11 +1,12 @@
 """Yardsticks that only Archipelago can give, because there the truth behind every voice is known.
 
-- The voice oracle predicts the face feature from the exact parameters the voice was made with: what
-  any listener could reach, and so the limit for a network.
+- The voice oracle predicts the face feature from the exact parameters the voice was made with, which
+  no listener knows better.
 - The latent oracle predicts it from the latents that voice and face share: what a perfect voice,
   one that gives away everything it shares with the face, would allow.
 
-Both are regressions fitted on training islanders. The demographic oracle needs no fitting: see
+Both are regressions fitted on training islanders, and so yardsticks rather than limits: a network
+trained for ranking can pass them. The demographic oracle needs no fitting: see
 `retrieval.attribute_oracle`.
 """
 
