@@ -1,7 +1,7 @@
 """Yardsticks that only Archipelago can give, because there the truth behind every voice is known.
 
-- The voice oracle predicts the face feature from the exact parameters the voice was made with, which
-  no listener knows better.
+- The voice oracle predicts the face feature from the exact parameters the voice was made with. No
+  listener knows these better.
 - The latent oracle predicts it from the latents that voice and face share: what a perfect voice,
   one that gives away everything it shares with the face, would allow.
 
