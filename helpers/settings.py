@@ -58,7 +58,7 @@ _RANGES = {"seed": (0, 2**32 - 1), "batch_size": (1, 1024)}
 """Least and greatest value of settings that have both."""
 
 _BY_MODE = {
-    "quick": {"frames_per_clip": 2, "encoder_epochs": 6, "decoder_epochs": 16, "gan_epochs": 4},
+    "quick": {"frames_per_clip": 2, "encoder_epochs": 6, "decoder_epochs": 12, "gan_epochs": 3},
     "full": {"frames_per_clip": 4, "encoder_epochs": 60, "decoder_epochs": 40, "gan_epochs": 20},
 }
 
@@ -103,8 +103,8 @@ class Settings:
     loss: str = "compact"
     weights: str = "released"
     encoder_epochs: int = 6
-    decoder_epochs: int = 16
-    gan_epochs: int = 4
+    decoder_epochs: int = 12
+    gan_epochs: int = 3
     batch_size: int = 32
     contrastive: float = 1.0
     precision: str = "auto"
