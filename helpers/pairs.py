@@ -224,34 +224,6 @@ def faces_of(session, split: str, frames_per_clip: int = 2) -> Faces:
     return Faces(images, np.array(features, "float32").reshape(-1, size), speakers, clips)
 
 
-class FaceBatches(Shuffled):
-    """Batches of a feature and its face, in an order set by seed and epoch.
-
-    Half of the faces are mirrored, and the features get a little noise: both leave the person the
-    same, and with them the network has more to learn from than it could learn by heart.
-
-    Args:
-        faces: What to learn from.
-        batch_size: Faces in a batch; what is left over at the end waits for the next epoch.
-        noise: Standard deviation of the noise on each number of the feature.
-        seed: Seed of order, mirroring and noise.
-    """
-
-    def __init__(self, faces: Faces, batch_size: int, noise: float = 0.01, seed: int = 0) -> None:
-        super().__init__(len(faces), batch_size, seed)
-        self.faces, self.noise = faces, noise
-
-    def __getitem__(self, index: int):
-        """Returns features (batch, n) and faces (batch, 128, 128, 3), 0 to 1."""
-        chosen, random = self.chosen(index)
-        features = self.faces.features[chosen]
-        features = features + self.noise * random.standard_normal(features.shape, "float32")
-        images = self.faces.images[np.sort(chosen)][np.argsort(np.argsort(chosen))]
-        mirrored = random.random(len(chosen)) < 0.5
-        images[mirrored] = images[mirrored, :, ::-1]
-        return features, images.astype("float32") / 255
-
-
 def _mean_of_means(features: np.ndarray, speakers: Sequence[str]) -> np.ndarray:
     numbers = np.unique(speakers, return_inverse=True)[1]
     means = [features[numbers == n].mean(0) for n in range(numbers.max() + 1)]

@@ -88,9 +88,12 @@ class Spectrogram(keras.layers.Layer):
 
     def call(self, waveform):
         """Returns the compressed real and imaginary parts, float32."""
+        return power_law(ops.stack(self.spectrum(waveform), axis=-1), self.power)
+
+    def spectrum(self, waveform):
+        """Returns real and imaginary part of each window, (batch, frames, 257) each."""
         frames = ops.extract_sequences(waveform, WINDOW_SAMPLES, HOP_SAMPLES)
-        real, imaginary = ops.rfft(frames * self.window, fft_length=FFT_POINTS)
-        return power_law(ops.stack([real, imaginary], axis=-1), self.power)
+        return ops.rfft(frames * self.window, fft_length=FFT_POINTS)
 
     def compute_output_shape(self, input_shape):
         """Returns (batch, frames, 257, 2)."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
-from helpers.settings import FFT_POINTS, HOP_SAMPLES, POWER, WINDOW_SAMPLES
-from helpers.spectrogram import hann
+from helpers.spectrogram import Spectrogram
 
 
 @keras.saving.register_keras_serializable(package="speech2face")
@@ -74,7 +73,7 @@ class AddCentre(layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="speech2face")
-class MagnitudePhase(layers.Layer):
+class MagnitudePhase(Spectrogram):
     """Compressed magnitude and plain phase: waveform (batch, samples) -> (batch, frames, 257, 2).
 
     Not the paper's spectrogram: earlier re-implementations took it for that. The magnitude is
@@ -85,25 +84,9 @@ class MagnitudePhase(layers.Layer):
         power: Exponent of the magnitude.
     """
 
-    def __init__(self, power: float = POWER, **kwargs) -> None:
-        kwargs["dtype"] = "float32"  # There is no Fourier transform in half precision.
-        super().__init__(**kwargs)
-        self.power = power
-        self.window = hann(WINDOW_SAMPLES)
-
     def call(self, waveform):
         """Returns magnitude and phase, float32."""
-        frames = ops.extract_sequences(waveform, WINDOW_SAMPLES, HOP_SAMPLES)
-        real, imaginary = ops.rfft(frames * self.window, fft_length=FFT_POINTS)
+        real, imaginary = self.spectrum(waveform)
         power = ops.square(real) + ops.square(imaginary)
         magnitude = ops.power(power, self.power / 2)
         return ops.stack([magnitude, ops.arctan2(imaginary, real)], axis=-1)
-
-    def compute_output_shape(self, input_shape):
-        """Returns (batch, frames, 257, 2)."""
-        frames = 1 + (input_shape[1] - WINDOW_SAMPLES) // HOP_SAMPLES
-        return (input_shape[0], frames, FFT_POINTS // 2 + 1, 2)
-
-    def get_config(self):
-        """Returns what is needed to make the layer again."""
-        return {**super().get_config(), "power": self.power}
