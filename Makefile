@@ -4,7 +4,10 @@
 # make weights                                        trains the released weights anew
 # Needs make and Python 3.11 to 3.13, nothing else. Everything is installed into .venv.
 
+# Another Python, beside: make test VENV=.venv-3.13 PYTHONS=python3.13
+
 VENV := .venv
+PYTHONS := python3.13 python3.12 python3.11 python3
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/requirements.stamp
 INSTALLED_TEST := $(VENV)/requirements-test.stamp
@@ -30,7 +33,7 @@ test: $(INSTALLED_TEST)
 # The first Python that really starts (a version manager leaves names behind that do not) and
 # brings what a virtual environment needs.
 $(PYTHON):
-	@for candidate in python3.13 python3.12 python3.11 python3; do \
+	@for candidate in $(PYTHONS); do \
 	  if $$candidate -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' >/dev/null 2>&1; then \
 	    echo "Making $(VENV) with $$($$candidate --version)"; \
 	    exec $$candidate -m venv --clear $(VENV); \

@@ -1,4 +1,4 @@
-"""The commands: `python -m helpers run | reconstruct | evaluate | benchmark | ...`."""
+"""The commands: `python -m helpers run | reconstruct | demo | evaluate | ...`."""
 
 from __future__ import annotations
 
@@ -10,24 +10,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from helpers import session
+from helpers.commands import manifest_command, readme_pictures, run_command
 from helpers.pretrained.sizes import Sizes
-from helpers.settings import FIRST_TEST_ISLANDER, Settings
+from helpers.settings import FIRST_TEST_ISLANDER, FIXED, Settings
 
-_FIELDS = (
-    "corpus",
-    "videos",
-    "manifest",
-    "mode",
-    "seed",
-    "workspace",
-    "rows",
-    "frames_per_clip",
-    "features",
-)
-"""Settings that `run` takes from the command line."""
-
-
-_NAMES = "run|reconstruct|evaluate|ablate|benchmark|archipelago|pretrain"
+_NAMES = "run|reconstruct|demo|evaluate|ablate|benchmark|archipelago|manifest|pictures|pretrain"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -48,21 +35,18 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     parser = _Parser(prog="python -m helpers", description="Speech2Face as a notebook series.")
     commands = parser.add_subparsers(dest="command", required=True, metavar=_NAMES)
 
-    run = commands.add_parser("run", help="execute the notebooks in order")
-    run.add_argument("--corpus", help="archipelago (default), my_videos or manifest")
-    run.add_argument("--videos", metavar="DIR", help="folder of your videos")
-    run.add_argument("--manifest", metavar="CSV", help="manifest for --corpus manifest")
-    run.add_argument("--mode", help="quick (default) or full")
-    run.add_argument("--seed", type=int, help="seed of everything random")
-    run.add_argument("--workspace", metavar="DIR", help="folder of tables and checkpoints")
-    run.add_argument("--rows", type=int, help="at most so many rows of the manifest")
-    run.add_argument("--frames-per-clip", type=int, help="frames to look at in each clip")
-    run.add_argument("--features", help="dlib (default), vggface, resnet50 or senet50")
-    run.add_argument("--only", metavar="03,04", help="numbers of the notebooks to execute")
+    run_command.add_to(commands)
 
     reconstruct = commands.add_parser("reconstruct", help="a face for each voice")
     reconstruct.add_argument("audio", nargs="+", type=Path, metavar="AUDIO")
     reconstruct.add_argument("--out", type=Path, required=True, metavar="DIR")
+
+    demo = commands.add_parser("demo", help="a page on which a voice becomes a face")
+    demo.add_argument("--port", type=int, metavar="N", help="the first free one from 7860 on")
+    demo.add_argument("--share", action="store_true", help="ask for a public address as well")
+    demo.add_argument(
+        "--measure-voices", type=Path, metavar="DIR", help="measure anew what usual voices are"
+    )
 
     evaluate = commands.add_parser("evaluate", help="measure the released weights")
     evaluate.add_argument("--gallery", type=int, default=1000, metavar="N")
@@ -97,6 +81,9 @@ def _parser() -> tuple[_Parser, dict[str, _Parser]]:
     archipelago.add_argument("--out", type=Path, metavar="DIR")
     archipelago.add_argument("--measure", action="store_true", help="measure their voices instead")
 
+    manifest_command.add_to(commands)
+    readme_pictures.add_to(commands)
+
     pretrain = commands.add_parser("pretrain", help="train the released weights anew")
     for name, value in vars(Sizes()).items():
         option = f"--{name.replace('_', '-')}"
@@ -121,57 +108,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, unknown = parser.parse_known_args(arguments)
     command = commands[options.command]
     if unknown:
+        name = unknown[0].lstrip("-").split("=")[0].replace("-", "_")
+        if name in FIXED:
+            command.error(FIXED[name])
         command.error(f"unknown option {unknown[0]!r}; the valid ones are {command.options()}")
     return _COMMANDS[options.command](options, command)
-
-
-def _run(options: argparse.Namespace, command: _Parser) -> int:
-    values = {name: getattr(options, name) for name in _FIELDS}
-    values = {name: value for name, value in values.items() if value is not None}
-    for name, corpus in (("videos", "my_videos"), ("manifest", "manifest")):
-        if values.get(name) and values.get("corpus", corpus) != corpus:
-            command.error(f"--{name} belongs to --corpus {corpus}, not to {values['corpus']}")
-    if values.get("videos") and values.get("manifest"):
-        command.error("--videos and --manifest are two corpora; take one of them")
-    if "videos" in values or "manifest" in values:
-        values.setdefault("corpus", "my_videos" if "videos" in values else "manifest")
-    for name in ("videos", "manifest", "workspace"):
-        if name in values:  # the notebooks run in another folder
-            values[name] = str(Path(values[name]).expanduser().resolve())
-    try:
-        settings = Settings.make(**values)
-    except ValueError as error:
-        command.error(str(error))
-    if "videos" in values and not Path(values["videos"]).is_dir():
-        command.error(f"there is no folder {values['videos']}")
-    if "manifest" in values and not Path(values["manifest"]).is_file():
-        command.error(f"there is no file {values['manifest']}")
-
-    from helpers import manifests
-
-    if settings.corpus != "archipelago":
-        try:
-            manifests.load(settings)
-        except manifests.ManifestError as error:
-            command.error(str(error))
-
-    from helpers import runs
-
-    only = _chosen(options.only, runs.NOTEBOOKS, command) if options.only else ()
-    out, reports = runs.run(values, only)
-    print(f"\nOpen {out / 'index.html'}")
-    return 0 if all(report.status == "ok" for report in reports) else 1
-
-
-def _chosen(text: str, names: Sequence[str], command: _Parser) -> list[str]:
-    chosen = []
-    for part in text.split(","):
-        found = [name for name in names if part.strip() in (name, name[:2], name[1:2])]
-        if not found:
-            valid = ", ".join(name[:2] for name in names)
-            command.error(f"there is no notebook {part.strip()!r}; the valid ones are {valid}")
-        chosen += found
-    return chosen
 
 
 def _reconstruct(options: argparse.Namespace, command: _Parser) -> int:
@@ -185,6 +126,40 @@ def _reconstruct(options: argparse.Namespace, command: _Parser) -> int:
     good = sum(row["status"] == "ok" for row in rows)
     print(f"{good} of {len(rows)} voices became faces; see {options.out / 'results.csv'}")
     return 0 if good else 1
+
+
+def _demo(options: argparse.Namespace, command: _Parser) -> int:
+    if options.port is not None and not 1 <= options.port <= 65535:
+        command.error(f"--port {options.port} is not valid: take 1 to 65535")
+    if options.measure_voices is not None:
+        return _measure_voices(options.measure_voices, command)
+    from helpers.web_demo import page
+
+    try:
+        page.run(options.port, options.share)
+    except ImportError as error:
+        command.error(f"the page needs Gradio ({error}). Install it: pip install gradio")
+    except OSError as error:
+        command.error(f"the page could not be served: {error}. Choose another --port")
+    return 0
+
+
+def _measure_voices(folder: Path, command: _Parser) -> int:
+    from helpers.web_demo import usual_voices
+
+    if not folder.is_dir():
+        command.error(f"there is no folder {folder}")
+    try:
+        usual = usual_voices.measure_anew(folder)
+    except (FileNotFoundError, ValueError) as error:
+        command.error(f"--measure-voices: {error}")
+    for group, cloud in usual.clouds.items():
+        print(
+            f"{group}: 97 % of {usual.validation_islanders} validation islanders lie within "
+            f"{cloud.training_limit:.2f}, as {1 - cloud.people_outside:.0%} of {usual.people} "
+            f"recordings of real people do; 95 % of these lie within {cloud.people_limit:.2f}"
+        )
+    return 0
 
 
 def _evaluate(options: argparse.Namespace, command: _Parser) -> int:
@@ -319,12 +294,15 @@ def _numbers(text: str) -> list[int]:
 
 
 _COMMANDS = {
-    "run": _run,
+    "run": run_command.run,
     "reconstruct": _reconstruct,
+    "demo": _demo,
     "evaluate": _evaluate,
     "ablate": _ablate,
     "benchmark": _benchmark,
     "archipelago": _archipelago,
+    "manifest": manifest_command.run,
+    "pictures": readme_pictures.run,
     "pretrain": _pretrain,
 }
 

@@ -11,14 +11,14 @@ import dataclasses
 import functools
 import io
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from helpers import media
-from helpers.settings import SAMPLE_RATE, SPEECH_SECONDS
+from helpers.settings import SAMPLE_RATE, SPEECH_SAMPLES
 from helpers.voice_sources import BUNDLED_VOICES, bundled_face, bundled_voice, record, upload
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from helpers.session import Session
 
 __all__ = ["BUNDLED_VOICES", "Reconstruction", "UnusableVoice", "bundled_face", "bundled_voice"]
-__all__ += ["centre", "hear", "models", "record", "reconstruct", "reconstruct_files", "upload"]
+__all__ += ["centre", "hear", "models", "record", "reconstruct", "reconstruct_files"]
+__all__ += ["reconstruct_voices", "seen_feature", "upload", "whole_voice"]
 
 FACE_SIZE = 256
 """Side of a reconstructed face in pixels, enlarged from the decoder's 128."""
@@ -58,7 +59,7 @@ class Reconstruction:
     Attributes:
         face: uint8 (256, 256, 3) RGB with a small mark that says it was generated.
         feature: Face feature predicted from the voice, float32 (d,).
-        waveform: What the encoder heard, float32 (96000,), 16 kHz, 6 s.
+        waveform: What was heard, its first 6 s, float32 (96000,), 16 kHz.
         apparent_sex: `F` or `M`: how the face looks to a linear model, not a fact about anyone.
         apparent_age: Years, likewise.
         seconds: Time it took.
@@ -86,6 +87,9 @@ def reconstruct(
 ) -> Reconstruction:
     """Makes a face from a voice.
 
+    An encoder that takes any length hears all of the voice, up to half a minute: the more is said,
+    the less does it matter what is said. Other encoders hear 6 s.
+
     Args:
         audio: An audio or video file, its content as bytes, or a waveform at 16 kHz: float from -1
             to 1 or int16, (samples,).
@@ -99,18 +103,48 @@ def reconstruct(
         UnusableVoice: The file is missing or unreadable, or there is no voice in it.
     """
     started = time.perf_counter()
-    waveform = hear(audio)
-    feature = predict(encoder or released_models()[0], waveform[None])[0]
-    decoded = faces_of(feature[None], decoder)[0]
-    sex, age = _apparent(decoded)
-    return Reconstruction(
-        face=_mark(enlarge(decoded)),
-        feature=feature,
-        waveform=waveform,
-        apparent_sex=sex,
-        apparent_age=age,
-        seconds=time.perf_counter() - started,
-    )
+    (made,) = reconstruct_voices([whole_voice(audio)], encoder, decoder)
+    return dataclasses.replace(made, seconds=time.perf_counter() - started)
+
+
+def reconstruct_voices(
+    voices: Sequence[np.ndarray],
+    encoder: keras.Model | None = None,
+    decoder: keras.Model | None = None,
+    looked_at: int | None = None,
+) -> list[Reconstruction]:
+    """Makes faces from several voices at once, which takes less time than one after the other.
+
+    Args:
+        voices: What `whole_voice` or `hear` returned, each float32 (samples,).
+        encoder: As in `reconstruct`.
+        decoder: As in `reconstruct`.
+        looked_at: Of how many, from the first on, apparent sex and age are read; None reads all.
+            The others have an empty sex and NaN years, and take less than half the time.
+
+    Returns:
+        A face and what led to it for each voice; `seconds` is its share of the time.
+    """
+    from helpers.spectrogram import six_seconds
+
+    started = time.perf_counter()
+    encoder = encoder or released_models()[0]
+    features = np.concatenate([_predicted(encoder, voice) for voice in voices])
+    faces = faces_of(features, decoder)
+    looks = [_apparent(face) for face in faces[:looked_at]]
+    looks += [("", float("nan"))] * (len(faces) - len(looks))
+    seconds = (time.perf_counter() - started) / len(voices)
+    return [
+        Reconstruction(
+            face=_mark(enlarge(face)),
+            feature=feature,
+            waveform=six_seconds(voice),
+            apparent_sex=sex,
+            apparent_age=age,
+            seconds=seconds,
+        )
+        for face, feature, voice, (sex, age) in zip(faces, features, voices, looks, strict=True)
+    ]
 
 
 def reconstruct_files(
@@ -160,7 +194,7 @@ def reconstruct_files(
 
 
 def hear(audio: Path | str | bytes | np.ndarray) -> np.ndarray:
-    """Reads a voice: what the encoder will hear.
+    """Reads 6 s of a voice.
 
     Silence at the beginning is skipped; a voice shorter than 6 s is repeated.
 
@@ -169,6 +203,23 @@ def hear(audio: Path | str | bytes | np.ndarray) -> np.ndarray:
 
     Returns:
         float32 (96000,).
+
+    Raises:
+        UnusableVoice: With a plain reason.
+    """
+    from helpers.spectrogram import six_seconds
+
+    return six_seconds(whole_voice(audio))
+
+
+def whole_voice(audio: Path | str | bytes | np.ndarray) -> np.ndarray:
+    """Reads a voice from its first sound on, up to half a minute.
+
+    Args:
+        audio: As in `reconstruct`.
+
+    Returns:
+        float32 (samples,), half a second or more.
 
     Raises:
         UnusableVoice: With a plain reason.
@@ -183,12 +234,11 @@ def hear(audio: Path | str | bytes | np.ndarray) -> np.ndarray:
         raise UnusableVoice("There is only silence.")
     first = int(np.argmax(np.abs(waveform) > peak / 100))
     waveform = waveform[max(0, min(first - SAMPLE_RATE // 10, len(waveform) - 1)) :]
-    waveform = waveform[: int(SPEECH_SECONDS * SAMPLE_RATE)]
-    sound = spectrogram.seconds_of_sound(waveform)
+    sound = spectrogram.seconds_of_sound(waveform[:SPEECH_SAMPLES])
     shortest = spectrogram.SHORTEST_SOUND_SECONDS
     if sound < shortest:
         raise UnusableVoice(f"Only {sound:.1f} s of sound; {shortest} s are needed.")
-    return spectrogram.six_seconds(waveform).astype(np.float32)
+    return waveform[: int(_SEARCH_SECONDS * SAMPLE_RATE)].astype(np.float32)
 
 
 @functools.cache
@@ -230,7 +280,7 @@ def centre(encoder: keras.Model) -> np.ndarray:
 
 
 def predict(model: keras.Model, inputs: np.ndarray, batch: int = 16) -> np.ndarray:
-    """Applies a model in small batches; without the start-up time of `model.predict`.
+    """Applies a model in small batches, without the start-up time of `model.predict`.
 
     Args:
         model: A Keras model with one input and one output.
@@ -240,10 +290,8 @@ def predict(model: keras.Model, inputs: np.ndarray, batch: int = 16) -> np.ndarr
     Returns:
         float32 (n, ...).
     """
-    import keras
-
     parts = [
-        keras.ops.convert_to_numpy(model(inputs[start : start + batch], training=False))
+        model.predict_on_batch(inputs[start : start + batch])
         for start in range(0, len(inputs), batch)
     ]
     return np.concatenate(parts).astype(np.float32)
@@ -277,6 +325,14 @@ def png(image: np.ndarray) -> bytes:
     return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
+def _predicted(encoder: keras.Model, voice: np.ndarray) -> np.ndarray:
+    """Predicts the feature of one voice, (1, d): from all of it, where the encoder can."""
+    from helpers.spectrogram import six_seconds
+
+    any_length = encoder.input_shape[1] is None
+    return predict(encoder, (voice if any_length else six_seconds(voice))[None])
+
+
 def _waveform(samples: np.ndarray) -> np.ndarray:
     if samples.ndim != 1 or not len(samples):
         raise UnusableVoice(f"A waveform has the shape (samples,), not {samples.shape}.")
@@ -306,12 +362,18 @@ def _decoded(audio: Path | str | bytes) -> np.ndarray:
 def _apparent(decoded: np.ndarray) -> tuple[str, float]:
     """Reads how a decoded face looks."""
     from helpers import face_features
-    from helpers.face_alignment import FACE_BOX
 
-    reader = face_features.released_attribute_reader()
-    box = [FACE_SIZE * share for share in FACE_BOX]
-    feature = face_features.describe(enlarge(decoded), box)[None]
-    return "FM"[int(reader.sex(feature)[0] > 0.5)], round(float(reader.age(feature)[0]), 1)
+    reader, feature = face_features.released_attribute_reader(), seen_feature(decoded)[None]
+    years = reader.age_of_drawn(feature)[0]
+    return "FM"[int(reader.sex(feature)[0] > 0.5)], round(float(years), 1)
+
+
+def seen_feature(decoded: np.ndarray) -> np.ndarray:
+    """Describes a decoded face, uint8 (128, 128, 3) RGB, as dlib sees it, (128,)."""
+    from helpers import face_features
+    from helpers.faces.face_alignment import FACE_BOX
+
+    return face_features.describe(enlarge(decoded), [FACE_SIZE * share for share in FACE_BOX])
 
 
 def _mark(face: np.ndarray) -> np.ndarray:

@@ -8,7 +8,6 @@ The measures themselves are in the rooms of `measuring`.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +19,6 @@ from helpers.measuring import islander_trials, leakage, oracles, table_pairs
 from helpers.measuring.islander_trials import measure_islanders
 from helpers.measuring.measures import Measured, assess
 from helpers.measuring.report import format_report
-from helpers.measuring.retrieval import Retrieval, retrieval
 from helpers.measuring.table_pairs import Pair, measured_pairs, pairs_to_test, read_pairs
 from helpers.settings import FIRST_TEST_ISLANDER
 
@@ -29,9 +27,8 @@ if TYPE_CHECKING:
 
     from helpers.session import Session
 
-__all__ = ["Pair", "Retrieval", "evaluate_released", "evaluate_tables", "format_report"]
-__all__ += ["attribute_reader", "evaluate_measured", "measured_pairs", "pairs_to_test"]
-__all__ += ["read_pairs", "retrieval"]
+__all__ = ["Pair", "attribute_reader", "evaluate_measured", "evaluate_released", "evaluate_tables"]
+__all__ += ["format_report", "measured_pairs", "pairs_to_test", "read_pairs"]
 
 _BATCH_ISLANDERS = 20
 
@@ -119,19 +116,13 @@ def _made(numbers: range, workers: int, progress: bool) -> dict[str, np.ndarray]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def evaluate_tables(
-    session: Session,
-    encoder: keras.Model,
-    decoder: keras.Model,
-    pairs: Sequence[Pair] | None = None,
-) -> dict:
+def evaluate_tables(session: Session, encoder: keras.Model, decoder: keras.Model) -> dict:
     """Measures an encoder and a decoder on the corpus of a run.
 
     Args:
         session: The session of the run.
         encoder: Waveform -> feature.
         decoder: Feature -> face.
-        pairs: Pairs to measure, when they are there already; None takes `pairs_to_test`.
 
     Returns:
         As `evaluate_released`: with few people fewer measures, and `skipped` says which. Without
@@ -141,15 +132,13 @@ def evaluate_tables(
         MissingTable: Notebook 02 or 03 has not been run.
     """
     started = time.perf_counter()
-    notes: list[str] = []
-    if pairs is None:
-        pairs, notes = pairs_to_test(session, encoder, decoder)
-    result: dict = {"people": 0, "gallery": 0, "skipped": ["There is no pair to measure."]}
-    result["notes"] = []
+    pairs, notes = pairs_to_test(session, encoder, decoder)
     if pairs:
         measured = measured_pairs(pairs, encoder, decoder, face_features.describer(session))
         result = evaluate_measured(session, encoder, measured)
-    notes += result["notes"]
+        notes += result["notes"]
+    else:
+        result = {"people": 0, "gallery": 0, "skipped": ["There is no pair to measure."]}
     return {**result, "notes": notes, "seconds": round(time.perf_counter() - started, 1)}
 
 

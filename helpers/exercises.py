@@ -37,6 +37,27 @@ def check_count_by_status(count_by_status: Callable | None) -> bool:
     )
 
 
+def check_leaks(leaks: Callable | None) -> bool:
+    """01: `leaks(rows)` returns the speakers that occur in more than one split, sorted."""
+    rows = [
+        {"speaker_id": speaker, "split": split}
+        for speaker, split in (
+            *(("ann", "train"), ("ann", "train"), ("bo", "test"), ("cy", "train")),
+            *(("cy", "test"), ("al", "validation"), ("al", "test")),
+        )
+    ]
+    return _check(
+        "leaks",
+        leaks,
+        [
+            _Case((rows[:3],), [], "Two clips in the same split are no leak."),
+            _Case((rows[2:5],), ["cy"], "Collect the splits of each speaker: more than one leaks."),
+            _Case((rows,), ["al", "cy"], "Validation counts, too. Return the names sorted."),
+            _Case(([],), [], "Without rows nobody leaks: return an empty list."),
+        ],
+    )
+
+
 def check_crop_margin(add_margin: Callable | None) -> bool:
     """02: `add_margin(box, margin)` returns the larger box (x, y, width, height), same centre."""
     return _check(
@@ -76,6 +97,30 @@ def check_power_law(power_law: Callable | None) -> bool:
         [
             _Case((_a(0, 1, 1024),), _a(0, 1, 8), "Raise the absolute value to the power of 0.3."),
             _Case((_a(-1, -1024),), _a(-1, -8), "The sign should come through: np.sign(x)."),
+        ],
+    )
+
+
+def check_within_sex(within_sex: Callable | None) -> bool:
+    """03: `within_sex(values, sex)` takes the mean of the own sex away from each value."""
+    sexes = np.array(["F", "F", "M", "M"])
+    return _check(
+        "within_sex",
+        within_sex,
+        [
+            _Case(
+                (_a(1, 3), sexes[:2]), _a(-1, 1), "Subtract the mean: what is left has the mean 0."
+            ),
+            _Case(
+                (_a(200, 220, 100, 120), sexes),
+                _a(-10, 10, -10, 10),
+                "Each sex has a mean of its own: subtract that, and not the mean of all.",
+            ),
+            _Case(
+                (_a(100, 220, 120, 200), sexes[[2, 0, 3, 1]]),
+                _a(-10, 10, 10, -10),
+                "The order of the people should stay as it is.",
+            ),
         ],
     )
 
@@ -144,6 +189,26 @@ def check_average_voice(average_voice: Callable | None) -> bool:
                 (np.array([[0.0, 2.0], [2.0, 4.0], [4.0, 0.0]]),),
                 _a(2, 2),
                 "Take the mean over the voices (axis 0), so that one feature is left.",
+            ),
+        ],
+    )
+
+
+def check_nearest(nearest: Callable | None) -> bool:
+    """06: `nearest(feature, gallery)` returns which row of the gallery is nearest, (d,), (n, d)."""
+    gallery = np.array([[0.0, 0.0], [3.0, 4.0], [6.0, 0.0]])
+    return _check(
+        "nearest",
+        nearest,
+        [
+            _Case((_a(3, 4), gallery), 1, "A face is nearest to itself: its distance is 0."),
+            _Case(
+                (_a(5, 1), gallery), 2, "Take the smallest distance, np.argmin, not the largest."
+            ),
+            _Case(
+                (_a(1, -1), gallery),
+                0,
+                "Square the differences before you sum them; give the row and not the distance.",
             ),
         ],
     )
@@ -220,6 +285,8 @@ def _same(answer: Any, expected: Any) -> bool:
     try:
         if isinstance(expected, dict):
             return dict(answer) == expected
+        if isinstance(expected, list):
+            return list(answer) == expected
         answer = np.asarray(answer, float)
         expected = np.asarray(expected, float)
         return answer.shape == expected.shape and bool(np.allclose(answer, expected, atol=1e-6))

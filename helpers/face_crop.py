@@ -11,7 +11,6 @@ one per core.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -20,16 +19,16 @@ import numpy as np
 import pyarrow as pa
 
 from helpers import face_features, media
-from helpers.face_alignment import align, five_points, frontality, template
-from helpers.face_detection import Detection, choose_speaker, detector, follow
-from helpers.settings import CROP_MARGIN, CROP_SIZE
+from helpers.faces.face_alignment import align, five_points, frontality, template
+from helpers.faces.face_detection import Detection, choose_speaker, detector, follow
+from helpers.settings import CROP_MARGIN, CROP_SIZE, Settings
 
 if TYPE_CHECKING:
+    from helpers.faces.vgg_face import FaceDescriber
     from helpers.session import Session
     from helpers.tables import Report
-    from helpers.vgg_face import FaceDescriber
 
-__all__ = ["SCHEMA", "Face", "align", "build_faces", "crop", "face_of", "faces_in", "faces_of_clip"]
+__all__ = ["SCHEMA", "Face", "align", "build_faces", "crop", "face_of", "faces_in"]
 __all__ += ["faces_of_clips", "five_points", "from_jpeg", "frontality", "template", "to_jpeg"]
 
 _CLIP_COLUMNS = [
@@ -130,25 +129,18 @@ def face_of(
         faces_in_frame: How many faces there were to choose from.
         network: What turns its crop into a feature (`face_features.describer`); None takes dlib.
     """
-    face = _undescribed((image, detection, faces_in_frame))
-    if network is not None:
-        return _described([face], network)[0]
-    feature = face_features.describe(image, detection.box, face.landmarks)
-    return dataclasses.replace(face, feature=feature)
+    task = (image, detection, faces_in_frame)
+    face = _undescribed(task)
+    return _by_dlib(task, face) if network is None else _by(network, [face])[0]
 
 
 def faces_in(
-    images: Sequence[np.ndarray],
-    face_xy: tuple[float, float] | None = None,
-    run: Callable[..., Iterable] = map,
-    network: FaceDescriber | None = None,
+    images: Sequence[np.ndarray], network: FaceDescriber | None = None
 ) -> list[Face | None]:
     """Finds the main face of each image and makes everything of it.
 
     Args:
         images: (height, width, 3) uint8 RGB each.
-        face_xy: As in `choose_speaker`, the same for all images.
-        run: How to describe the faces: `map`, or `session.parallel_map` for all cores.
         network: As in `face_of`.
 
     Returns:
@@ -157,16 +149,12 @@ def faces_in(
     found = detector()(images)
     tasks: list[_Task] = []
     for image, faces in zip(images, found, strict=True):
-        speaker = choose_speaker(faces, face_xy, image.shape)
+        speaker = choose_speaker(faces, None, image.shape)
         if speaker is not None:
             tasks.append((image, speaker, len(faces)))
-    made = list(run(_face_by_dlib if network is None else _undescribed, tasks))
-    described = iter(_described(made, network))
+    made = list(map(_undescribed, tasks))
+    described = iter(map(_by_dlib, tasks, made) if network is None else _by(network, made))
     return [next(described) if faces else None for faces in found]
-
-
-def _face_by_dlib(task: _Task) -> Face:
-    return face_of(*task)
 
 
 def _undescribed(task: _Task) -> Face:
@@ -186,10 +174,16 @@ def _undescribed(task: _Task) -> Face:
     )
 
 
-def _described(faces: list[Face | _Refusal], network: FaceDescriber | None) -> list:
-    """Lets a network describe faces that workers have cut out; without one they are described."""
-    if network is None:
-        return faces
+def _by_dlib(task: _Task, face: Face | _Refusal) -> Face | _Refusal:
+    """Gives a face the feature that dlib's network sees; a refusal stays one."""
+    if not isinstance(face, Face):
+        return face
+    feature = face_features.describe(task[0], face.box, face.landmarks)
+    return dataclasses.replace(face, feature=feature)
+
+
+def _by(network: FaceDescriber, faces: list[Face | _Refusal]) -> list[Face | _Refusal]:
+    """Gives faces the features that a network sees in their crops; refusals stay."""
     features = iter(network([face.crop for face in faces if isinstance(face, Face)]))
     return [
         dataclasses.replace(face, feature=next(features)) if isinstance(face, Face) else face
@@ -208,40 +202,30 @@ def from_jpeg(data: bytes) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
 
 
-def faces_of_clip(row: dict, frames_per_clip: int = 2) -> list[dict]:
-    """Makes the rows of the table `faces` of one clip.
-
-    Args:
-        row: A row of the table `clips`.
-        frames_per_clip: How many frames to look at, evenly spread; the first is not among them.
-
-    Returns:
-        One row for each frame that shows the speaker, or a single row whose status and reason
-        say why there is none: those of the clip where it is not `ok`, `rejected` where no frame
-        shows a face, `failed` where something unexpected happened.
-    """
-    return faces_of_clips([row], frames_per_clip)[0]
-
-
 def faces_of_clips(
     rows: Sequence[dict],
     frames_per_clip: int = 2,
     run: Callable[..., Iterable] = map,
     network: FaceDescriber | None = None,
+    kind: str = "mtcnn",
 ) -> list[list[dict]]:
-    """Does what `faces_of_clip` does for many clips at once, which is faster.
+    """Makes the rows of the table `faces`; many clips at once are faster than one by one.
 
     Args:
         rows: Rows of the table `clips`.
-        frames_per_clip: As in `faces_of_clip`.
-        run: How to decode and to describe: `map`, or `session.parallel_map` for all cores.
+        frames_per_clip: How many frames to look at, evenly spread; the first is not among them.
+        run: How to decode and to cut out: `map`, or `session.parallel_map` for all cores. What
+            runs networks, to detect and to describe, stays in this process.
         network: As in `face_of`.
+        kind: Detector: `mtcnn` or `hog`.
 
     Returns:
-        For each clip its rows of the table `faces`.
+        For each clip one row for each frame that shows the speaker, or a single row whose status
+        and reason say why there is none: those of the clip where it is not `ok`, `rejected` where
+        no frame shows a face, `failed` where something unexpected happened.
     """
     clips = list(run(_frames_of_clip, [(row, frames_per_clip) for row in rows]))
-    found = iter(detector()([frame for frames, _ in clips for _, frame in frames]))
+    found = iter(detector(kind)([frame for frames, _ in clips for _, frame in frames]))
     spoken: list[list[float]] = []
     tasks: list[_Task] = []
     for row, (frames, _) in zip(rows, clips, strict=True):
@@ -250,9 +234,9 @@ def faces_of_clips(
         there = [index for index, face in enumerate(speaker) if face is not None]
         spoken.append([frames[index][0] for index in there])
         tasks += [(frames[index][1], speaker[index], len(faces[index])) for index in there]
-    by_dlib = network is None
-    cut_out = list(run(_face_or_refusal, [(task, by_dlib) for task in tasks]))
-    described = iter(_described(cut_out, network))
+    cut_out = list(run(_face_or_refusal, tasks))
+    by_dlib = map(_by_dlib_or_refusal, tasks, cut_out)
+    described = iter(by_dlib if network is None else _by(network, cut_out))
     made = []
     for row, (frames, refusal), times in zip(rows, clips, spoken, strict=True):
         faces = [(time_s, next(described)) for time_s in times]
@@ -279,11 +263,17 @@ def _frames_of_clip(task: tuple[dict, int]) -> tuple[list[tuple[float, np.ndarra
     return sorted(frames.items()), () if frames else ("rejected", "The clip has no frames.")
 
 
-def _face_or_refusal(task: tuple[_Task, bool]) -> Face | _Refusal:
-    face, by_dlib = task
+def _face_or_refusal(task: _Task) -> Face | _Refusal:
     try:
-        return _face_by_dlib(face) if by_dlib else _undescribed(face)
+        return _undescribed(task)
     except Exception as error:  # One odd face must not stop the others.
+        return _unexpected(error)
+
+
+def _by_dlib_or_refusal(task: _Task, face: Face | _Refusal) -> Face | _Refusal:
+    try:
+        return _by_dlib(task, face)
+    except Exception as error:
         return _unexpected(error)
 
 
@@ -340,19 +330,26 @@ def build_faces(session: Session) -> Report:
         MissingModel: The network's weights are not there and could not be fetched.
         BadWeights: They are not the right ones.
     """
-    from helpers.session import parallel_map
+    workspace = session.workspace
+    face_features.describer_of(workspace)  # Better refused now than by a worker.
+    clips = workspace.require("clips")
+    report = workspace.table("faces").build_from(clips, faces_of_shard, SCHEMA, _CLIP_COLUMNS)
+    workspace.drop_clips()
+    return report
 
-    network = face_features.describer(session)
-    clips = session.workspace.require("clips")
-    keys = clips.read(columns=["clip_id"])["clip_id"].to_pylist()
-    # Shards are made in the order of the keys, so one walk through the clips serves them all.
-    rows = clips.rows(_CLIP_COLUMNS)
 
-    def make(some: list[str]) -> list[dict]:
-        wanted = set(some)
-        here = itertools.islice((row for row in rows if row["clip_id"] in wanted), len(some))
-        frames = session.settings.frames_per_clip
-        made = faces_of_clips(list(here), frames, parallel_map, network)
-        return [row for rows_of_clip in made for row in rows_of_clip]
+def faces_of_shard(rows: Sequence[dict], settings: Settings) -> list[dict]:
+    """Makes the rows of the table `faces` of a shard of clips, on all cores.
 
-    return session.workspace.table("faces").build(keys, make, SCHEMA)
+    Args:
+        rows: Rows of the table `clips`.
+        settings: They say how many frames of each clip to look at, and what finds and describes
+            the faces.
+    """
+    from helpers.session import default_workspace, parallel_map
+    from helpers.tables import Workspace
+
+    workspace = Workspace(default_workspace(settings.workspace), settings)
+    network = face_features.describer_of(workspace)
+    made = faces_of_clips(rows, settings.frames_per_clip, parallel_map, network, settings.detector)
+    return [row for rows_of_clip in made for row in rows_of_clip]

@@ -16,12 +16,12 @@ import keras
 import numpy as np
 
 from helpers import training
-from helpers.adversarial import GanTrainer, discriminator
-from helpers.decoder_networks import generator, with_parts
-from helpers.face_losses import DecoderLoss, DecoderTrainer, reconstruction_loss
-from helpers.face_targets import TargetBatches, Targets, targets_of
-from helpers.pairs import Faces, faces_of
+from helpers.networks.decoder_networks import generator, load, released, with_parts
 from helpers.settings import ALIGNED_SIZE
+from helpers.training.adversarial import GanTrainer, discriminator
+from helpers.training.face_losses import DecoderLoss, DecoderTrainer, reconstruction_loss
+from helpers.training.face_targets import TargetBatches, Targets, targets_of
+from helpers.training.pairs import Faces, faces_of
 
 __all__ = [
     "Faces",
@@ -43,7 +43,6 @@ __all__ = [
 
 MINIMUM_FACES = 128
 """With fewer faces than this, training learns the faces by heart and nothing else."""
-RELEASED = Path(__file__).parent / "pretrained" / "face_decoder.keras"
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -114,9 +113,7 @@ def train_decoder(
         trainer = DecoderTrainer(trained, loss)
         optimizer = training.optimizer(learning_rate, epochs * len(batches))
         trainer.compile(place.optimizer(optimizer))
-    measures = []
-    if validation is not None and len(validation):
-        measures = [_Validation(decoder, validation)]
+    measures = [_Validation(decoder, validation)] if validation else []
     return training.fit(
         trainer,
         batches,
@@ -167,9 +164,7 @@ def refine_with_gan(
         trainer.compile(place.optimizer(training.optimizer(learning_rate, steps, beta_1=0.5)))
     # Where a copy is trained, the decoder may already show what it will be in the end.
     shown = trainer.average if trained is decoder else decoder
-    measures = []
-    if validation is not None and len(validation):
-        measures = [_Validation(shown, validation)]
+    measures = [_Validation(shown, validation)] if validation else []
     for callback in callbacks:
         if isinstance(callback, SampleGrid):
             callback.decoder = shown
@@ -244,31 +239,3 @@ def to_faces(decoder: keras.Model, features: np.ndarray, batch_size: int = 32) -
         for start in range(0, len(features), batch_size)
     ]
     return np.round(255 * np.clip(np.concatenate(made), 0, 1)).astype("uint8")
-
-
-# --- loading -------------------------------------------------------------------------------------
-
-
-def load(path: Path | str) -> keras.Model:
-    """Loads a decoder: feature (batch, feature_size) -> face (batch, 128, 128, 3), 0 to 1.
-
-    Raises:
-        FileNotFoundError: The file is not there.
-        BadWeights: It is no face decoder, or damaged.
-    """
-    gives = (None, ALIGNED_SIZE, ALIGNED_SIZE, 3)
-    return training.load(path, "face decoder", "05_face_decoder", (None, None), gives)
-
-
-def released(features: str = "dlib") -> keras.Model:
-    """Loads the released face decoder.
-
-    Args:
-        features: Kind of face feature that it should draw.
-
-    Raises:
-        WrongFeatures: The released decoder draws features of another kind.
-    """
-    decoder = load(RELEASED)
-    training.check_features(decoder, features)
-    return decoder

@@ -7,30 +7,47 @@ import dataclasses
 import functools
 import hashlib
 import json
-import re
-import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TextIO
 
-from helpers.archipelago.islanders import ISLANDS, islander
-from helpers.rows import COLUMNS, ManifestError, Row, check_names, validate
-from helpers.settings import FIRST_TEST_ISLANDER, Settings
+from helpers.corpora import (
+    archipelago,
+    avspeech,
+    crema_d,
+    exclusions,
+    grid,
+    lists,
+    my_videos,
+    ravdess,
+)
+from helpers.corpora.choosing import Choice, split_of, thinned
+from helpers.corpora.my_videos import speakers_to_split
+from helpers.corpora.rows import COLUMNS, SOURCES, ManifestError, Row, check_names, validate
+from helpers.session import default_workspace
+from helpers.settings import Settings
 
 __all__ = [
     "Manifest",
     "ManifestError",
     "Row",
-    "archipelago",
-    "from_folder",
     "load",
     "read_csv",
+    "speakers_to_split",
     "split_of",
     "validate",
     "write_csv",
 ]
 
-FOLDER = Path(__file__).resolve().parents[1] / "data_manifest"
-"""One CSV or recipe per corpus, a data card each, and the schema."""
+_CORPORA = {
+    "archipelago": archipelago,
+    "my_videos": my_videos,
+    "crema_d": crema_d,
+    "ravdess": ravdess,
+    "grid": grid,
+    "avspeech": avspeech,
+}
+"""The rooms with a function `rows(settings, choice)`."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +56,11 @@ class Manifest:
 
     Attributes:
         rows: In the order in which they are fetched.
+        left_out: Rows that `data_manifest/exclusions.csv` leaves out, each with the reason.
     """
 
     rows: tuple[Row, ...]
+    left_out: tuple[tuple[Row, str], ...] = dataclasses.field(default=(), compare=False)
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -73,47 +92,70 @@ class Manifest:
 
     def at_most(self, count: int) -> Manifest:
         """Returns at most so many rows, taken evenly from beginning to end; 0 takes all."""
-        return Manifest(tuple(_thinned(self.rows, count)))
+        return Manifest(tuple(thinned(self.rows, count)))
 
 
 def load(settings: Settings) -> Manifest:
     """Returns the manifest that the settings ask for.
 
+    What `data_manifest/exclusions.csv` names is left out, whatever the corpus.
+
     Args:
-        settings: `corpus`, `mode`, `videos`, `manifest` and `rows` matter.
+        settings: `corpus`, `mode`, `videos`, `manifest`, `rows`, `row_range`, `clip_seconds`,
+            `corpus_at`, `allow_private_addresses` and `workspace` matter.
 
     Raises:
-        ManifestError: The folder or file is missing or empty, or a row is not valid.
+        ManifestError: The folder, file or published list is missing or empty, a row is not valid,
+            or nothing is left.
     """
-    if settings.corpus == "my_videos":
-        manifest = from_folder(Path(settings.videos))
-    elif settings.corpus == "manifest":
-        manifest = read_csv(Path(settings.manifest))
+    choice = Choice.of(settings)
+    if settings.corpus == "manifest":
+        rows = choice(_own_csv(settings).rows)
     else:
-        manifest = archipelago(settings)
-    return manifest.at_most(settings.rows)
+        rows = _CORPORA[settings.corpus].rows(settings, choice)
+        if settings.corpus in ("crema_d", "ravdess", "grid"):
+            rows = validate(rows, settings.corpus, private=settings.allow_private_addresses)
+    listed = exclusions.read(default_workspace(settings.workspace))
+    kept, left_out = exclusions.without(rows, listed)
+    if not kept:
+        raise ManifestError(
+            f"No rows are left of the {len(left_out)} chosen ones: all are in the "
+            f"list of exclusions, {exclusions.FILE}."
+        )
+    return Manifest(tuple(_shortened(row, settings.clip_seconds) for row in kept), tuple(left_out))
 
 
-def split_of(speaker_id: str) -> str:
-    """Returns the split of a speaker: 80, 10 and 10 % of all speakers, by a hash of the name.
+def _own_csv(settings: Settings) -> Manifest:
+    """Reads the user's manifest; one that comes from an address may not name files here."""
+    private = settings.allow_private_addresses
+    if not settings.manifest.startswith(("https://", "http://")):
+        return read_csv(Path(settings.manifest), private=private)
+    allowed = SOURCES if private else tuple(name for name in SOURCES if name != "file")
+    name = settings.manifest.rsplit("/", 1)[-1][:80] or settings.manifest[:80]
+    path = lists.fetched(settings.manifest, settings)
+    return read_csv(path, name=name, allowed=allowed, private=private)
 
-    The same speaker is always in the same split, whatever corpus or rows are beside it.
-    """
-    place = int.from_bytes(hashlib.sha256(speaker_id.encode()).digest()[:8], "big") % 10
-    return {8: "validation", 9: "test"}.get(place, "train")
+
+def _shortened(row: Row, seconds: float) -> Row:
+    if row.end_s is None or row.end_s - row.start_s <= seconds:
+        return row
+    return dataclasses.replace(row, end_s=row.start_s + seconds)
 
 
-def read_csv(path: Path) -> Manifest:
+def read_csv(path: Path, name: str = "", **checks: object) -> Manifest:
     """Reads and checks a manifest.
 
     Args:
         path: CSV with a line of column names, UTF-8. A relative path in `locator` starts from the
             folder of this file.
+        name: What messages call it; empty takes the name of the file.
+        **checks: `allowed`, `private` and `shown` of `rows.validate`.
 
     Raises:
         ManifestError: It cannot be read, or a row is not valid; names line and column.
     """
     path = Path(path).expanduser()
+    name = name or path.name
     lines: list[tuple[int, list[str]]] = []
     begin = 1
     try:
@@ -127,25 +169,25 @@ def read_csv(path: Path) -> Manifest:
     except UnicodeDecodeError:
         line = _first_odd_line(path.read_bytes())
         raise ManifestError(
-            f"{path.name}, line {line}: it is not UTF-8. Save the file as CSV in UTF-8."
+            f"{name}, line {line}: it is not UTF-8. Save the file as CSV in UTF-8."
         ) from None
     except (OSError, csv.Error) as error:
-        raise ManifestError(f"{path.name} cannot be read as CSV in UTF-8: {error}.") from error
+        raise ManifestError(f"{name} cannot be read as CSV in UTF-8: {error}.") from error
     if not lines:
-        raise ManifestError(f"{path.name}, line 1: the file is empty; it should name the columns.")
-    names = [name.strip() for name in lines[0][1]]
+        raise ManifestError(f"{name}, line 1: the file is empty; it should name the columns.")
+    names = [column.strip() for column in lines[0][1]]
     if len(names) == 1 and (other := next((c for c in ";\t|" if c in names[0]), "")):
         raise ManifestError(
-            f"{path.name}, line 1: the columns are separated by {other!r}; separate them by ','."
+            f"{name}, line 1: the columns are separated by {other!r}; separate them by ','."
         )
-    check_names(names, path.name)
+    check_names(names, name)
     for line, values in lines[1:]:
         if len(values) != len(names):
             raise ManifestError(
-                f"{path.name}, line {line}: {len(values)} values for {len(names)} columns."
+                f"{name}, line {line}: {len(values)} values for {len(names)} columns."
             )
     raw = [dict(zip(names, (v.strip() for v in values), strict=True)) for _, values in lines[1:]]
-    rows = validate(raw, path.name, [line for line, _ in lines[1:]])
+    rows = validate(raw, name, [line for line, _ in lines[1:]], **checks)
     here = path.resolve().parent
     return Manifest(
         tuple(
@@ -170,138 +212,20 @@ def _first_odd_line(content: bytes) -> int:
 def write_csv(manifest: Manifest, path: Path) -> None:
     """Writes a manifest that `read_csv` reads back as the same rows."""
     with Path(path).open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in manifest.rows:
-            writer.writerow("" if v is None else v for v in dataclasses.astuple(row))
+        write_rows(manifest.rows, file)
 
 
-def from_folder(folder: Path) -> Manifest:
-    """Makes rows from a folder of videos, after the rule in `data_manifest/my_videos.toml`.
-
-    Each file is a speaker of its own; in a sub-folder all files are of the speaker that it is named
-    after. Every file becomes a row, also one that is no video: notebook 01 says why it cannot be
-    used. Hidden files are left out.
+def write_rows(rows: Iterable[Row], file: TextIO) -> None:
+    """Writes rows as CSV into an open file.
 
     Args:
-        folder: The folder.
-
-    Raises:
-        ManifestError: There is no such folder, or nothing in it.
+        rows: The rows.
+        file: Opened with `newline=""`.
     """
-    folder = Path(folder).expanduser()
-    if not folder.is_dir():
-        raise ManifestError(
-            f"There is no folder {folder}. Set videos to the folder of your videos."
-        )
-    files = []
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith("."):
-            continue
-        inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-        files += [(path, p) for p in inside if p.is_file() and not p.name.startswith(".")]
-    if not files:
-        raise ManifestError(f"There are no files in {folder}. Put your videos there.")
-    taken: set[str] = set()
-    people = {
-        top: _identifier(top.stem if top.is_file() else top.name, top.name) for top, _ in files
-    }
-    if len(set(people.values())) < len(people):  # anna.mp4 beside anna.webm or the folder anna
-        people = {top: _identifier(top.name, top.name) for top in people}
-    small = len(people) < speakers_to_split()
-    rows = []
-    for top, path in files:
-        relative = str(path.relative_to(folder))
-        clip_id = _identifier(str(path.relative_to(folder).with_suffix("")), relative)
-        if clip_id in taken:
-            clip_id = _identifier(relative, relative)
-        taken.add(clip_id)
-        speaker = people[top]
-        split = "test" if small else split_of(speaker)
-        locator = str(path.resolve())
-        rows.append(
-            Row(clip_id, "my_videos", "file", locator, 0.0, None, None, None, speaker, split)
-        )
-    return Manifest(tuple(validate(rows, str(folder))))
-
-
-def archipelago(settings: Settings) -> Manifest:
-    """Makes the rows of the embedded corpus, after `data_manifest/archipelago.toml`.
-
-    Args:
-        settings: `mode` and `rows` say how many.
-    """
-    recipe = _recipe("archipelago")[settings.mode]
-    clips = []
-    for place, number in enumerate(_numbers("train", recipe["training_islanders"])):
-        clips += [f"{number}/{clip}" for clip in range(recipe["clips_each"])]
-        fault, rest = divmod(place, recipe["broken_every"])
-        if not rest and fault < len(recipe["broken"]):
-            clips.append(f"{number}/{recipe['clips_each']}/{recipe['broken'][fault]}")
-    clips += [f"{number}/0" for number in _numbers("validation", recipe["validation_islanders"])]
-    clips += [f"{FIRST_TEST_ISLANDER + n}/0" for n in range(recipe["test_islanders"])]
-    rows = [_archipelago_row(locator) for locator in _thinned(clips, settings.rows)]
-    return Manifest(tuple(validate(rows, "archipelago")))
-
-
-def _archipelago_row(locator: str) -> Row:
-    from helpers.archipelago.clips import face_position
-    from helpers.archipelago.sentences import VOICES
-
-    number, clip = (int(part) for part in locator.split("/")[:2])
-    person = islander(number)
-    # Two digits are a few pixels, and the same on every machine; more would not be, and would
-    # make other tables there.
-    face_x, face_y = (round(min(max(place, 0.0), 1.0), 2) for place in face_position(locator))
-    return Row(
-        clip_id=f"islander-{number}-clip-{clip}",
-        corpus="archipelago",
-        source="archipelago",
-        locator=locator,
-        start_s=0.0,
-        end_s=None,
-        face_x=face_x,
-        face_y=face_y,
-        speaker_id=f"islander-{number}",
-        split=person.split,
-        sex=person.sex,
-        age=person.age,
-        group=ISLANDS[person.island],
-        language=VOICES[person.island][person.language],
-    )
-
-
-def _thinned(items: Sequence, count: int) -> Sequence:
-    """Takes at most so many, evenly from beginning to end; 0 takes all."""
-    if not 0 < count < len(items):
-        return items
-    return [items[number * len(items) // count] for number in range(count)]
-
-
-def _numbers(split: str, count: int) -> Iterator[int]:
-    number = 0
-    while count:
-        if islander(number).split == split:
-            yield number
-            count -= 1
-        number += 1
-
-
-def speakers_to_split() -> int:
-    """Returns how many people a folder of videos needs for some of them to be trained with."""
-    return _recipe("my_videos")["speakers_for_training"]
-
-
-def _recipe(corpus: str) -> dict:
-    return tomllib.loads((FOLDER / f"{corpus}.toml").read_text(encoding="utf-8"))
-
-
-def _identifier(text: str, original: str) -> str:
-    """Makes an identifier from a file name; a changed one gets digits that keep it unique."""
-    plain = re.sub(r"\.\.+", ".", re.sub(r"[^A-Za-z0-9_.-]+", "-", text)).strip("-.")[:80]
-    if plain == text:
-        return plain
-    return f"{plain or 'clip'}-{hashlib.sha256(original.encode()).hexdigest()[:6]}"
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        writer.writerow("" if v is None else v for v in dataclasses.astuple(row))
 
 
 def _file_digest(path: Path) -> str:

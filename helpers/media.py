@@ -16,11 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from helpers import streams
-from helpers.settings import CLIP_LINES, CLIP_RATE, SAMPLE_RATE
+from helpers.settings import CLIP_LINES, CLIP_RATE, LONGEST_CLIP_SECONDS, SAMPLE_RATE
 from helpers.streams import MediaError, Source
 
-LONGEST_CLIP_SECONDS = 20.0
-"""A clip is cut off here; the voice encoder hears six seconds."""
 SHORTEST_SECONDS = 0.5
 """Less video or sound than this is no clip."""
 
@@ -116,6 +114,29 @@ def stream_seconds(source: Source) -> tuple[float, float]:
         return tuple(seconds.get(stream, 0.0) for stream in kinds)
 
 
+def longest_gap(source: Source) -> float:
+    """Finds the longest time in which neither stream may have gone on, from its packets.
+
+    Args:
+        source: File, or its content as bytes.
+
+    Returns:
+        The greatest distance between two pictures, or between two packets of sound, in seconds.
+
+    Raises:
+        MediaError: The file is missing, empty, or no media file.
+    """
+    with streams.opened(source) as container:
+        kinds = [streams.video_stream(container), streams.audio_stream(container)]
+        times: dict = {stream: [] for stream in kinds if stream}
+        for packet in container.demux(list(times)):
+            if packet.pts is not None:
+                times[packet.stream].append(float(packet.pts * packet.time_base))
+        return max(
+            (float(np.diff(sorted(t)).max()) for t in times.values() if len(t) > 1), default=0.0
+        )
+
+
 def read_frames(
     source: Source, times: Sequence[float], lines: int | None = CLIP_LINES
 ) -> list[tuple[float, np.ndarray]]:
@@ -205,7 +226,9 @@ def read_audio(
     return np.clip(sound, -1.0, 1.0)
 
 
-def normalise(source: Source, start_s: float = 0.0, end_s: float | None = None) -> bytes:
+def normalise(
+    source: Source, start_s: float = 0.0, end_s: float | None = None, rate: float = CLIP_RATE
+) -> bytes:
     """Cuts a piece out of a video and brings it into the form of all clips.
 
     Args:
@@ -213,9 +236,10 @@ def normalise(source: Source, start_s: float = 0.0, end_s: float | None = None) 
         start_s: Where the clip begins, in seconds.
         end_s: Where it ends; None means the end of the file. A clip is never longer than
             `LONGEST_CLIP_SECONDS`.
+        rate: Frames per second of the clip.
 
     Returns:
-        MP4 with H.264 at 25 frames per second, at most 360 lines, turned upright with square
+        MP4 with H.264 at that rate, at most 360 lines, turned upright with square
         pixels, and AAC at 16 kHz, mono.
 
     Raises:
@@ -228,7 +252,7 @@ def normalise(source: Source, start_s: float = 0.0, end_s: float | None = None) 
     with streams.opened(source) as container:
         timed = streams.frames(source, container, start_s)
         shaper = streams.Shaper(container, CLIP_LINES)
-        return _encode(_even_pace(timed, start_s, limit, shaper), sound, CLIP_RATE, _REAL_VIDEO)
+        return _encode(_even_pace(timed, start_s, limit, shaper, rate), sound, rate, _REAL_VIDEO)
 
 
 def write_video(frames: Iterable[np.ndarray], audio: np.ndarray, rate: float = CLIP_RATE) -> bytes:
@@ -291,9 +315,11 @@ def _duration(source: Source, container) -> float:
     return max(stream_seconds(source))
 
 
-def _even_pace(timed: Iterator, start_s: float, end_s: float, shaper: streams.Shaper) -> Iterator:
-    """Yields a frame for each 1/25 s of the clip: the one that a player shows in its middle."""
-    moments = (start_s + (number + 0.5) / CLIP_RATE for number in itertools.count())
+def _even_pace(
+    timed: Iterator, start_s: float, end_s: float, shaper: streams.Shaper, rate: float
+) -> Iterator:
+    """Yields a frame for each 1/rate s of the clip: the one that a player shows in its middle."""
+    moments = (start_s + (number + 0.5) / rate for number in itertools.count())
     moment = next(moments)
     shown, shown_until = None, start_s
     for time_s, frame in timed:
@@ -304,7 +330,7 @@ def _even_pace(timed: Iterator, start_s: float, end_s: float, shaper: streams.Sh
             return
         shown, shown_until = (
             frame,
-            time_s + (float((frame.duration or 0) * frame.time_base) or 1 / CLIP_RATE),
+            time_s + (float((frame.duration or 0) * frame.time_base) or 1 / rate),
         )
     while shown is not None and moment < min(shown_until, end_s):
         yield shaper.planar(shown)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from helpers import workers
-from helpers.packages import install_missing, missing_packages
+from helpers.packages import install_missing
 from helpers.settings import Settings
 from helpers.workers import parallel_map, worker_count
 
@@ -40,7 +40,6 @@ __all__ = [
     "in_colab",
     "install_missing",
     "ledger_file",
-    "missing_packages",
     "parallel_map",
     "peak_rss_mb",
     "show_source",
@@ -57,6 +56,8 @@ DRIVE_FOLDER = "MyDrive/speech2face"
 """Folder of tables and checkpoints on Drive."""
 _WITHOUT_TENSORFLOW = ("01_download",)
 """Notebooks that start fast because they never need it."""
+_SPREAD = ("01_download", "02_face_crop", "03_spectrogram")
+"""Notebooks whose work a cluster can do."""
 _SHOWN_VERSIONS = ("tensorflow", "keras", "numpy", "librosa", "av")
 
 
@@ -92,7 +93,7 @@ class Session:
             `notebook`, `seconds`, `peak_rss_mb` (notebook and workers at their peaks),
             `own_peak_rss_mb`, `workers_peak_rss_mb`, `finished` and `metrics`.
         """
-        from helpers.drive import write_json
+        from helpers.storage.drive import write_json
 
         own, others = workers.own_peak_mb(), workers.peak_mb()
         workers.close()
@@ -128,6 +129,8 @@ def start(settings: Settings, notebook: str) -> Session:
 
     Raises:
         helpers.manifests.ManifestError: The manifest is refused; names line and column.
+        helpers.storage.remote.Unreachable: The folder `Settings.tables_at` cannot be used.
+        helpers.storage.cluster.NoCluster: The cluster `Settings.dask` cannot be used.
     """
     started = time.monotonic()
     # Without ipywidgets the bars of tqdm are text, which is what the pages of a run need.
@@ -138,9 +141,16 @@ def start(settings: Settings, notebook: str) -> Session:
     from helpers import manifests, tables
 
     colab = in_colab()
-    drive = _mounted_drive() if settings.use_drive and colab else None
+    on_drive = settings.use_drive and not settings.tables_at
+    drive = _mounted_drive() if on_drive and colab else None
     manifest = manifests.load(settings)
     workspace = tables.Workspace(default_workspace(settings.workspace), settings, drive)
+    if settings.tables_at:
+        workspace.mirror.check()
+    if settings.dask and notebook in _SPREAD:
+        from helpers.storage import cluster
+
+        workspace.cluster = cluster.connect(settings.dask)
     session = Session(
         notebook=notebook,
         settings=settings,
@@ -154,11 +164,18 @@ def start(settings: Settings, notebook: str) -> Session:
         f"{notebook} · corpus {settings.corpus} · mode {settings.mode} · {len(manifest.rows):,} "
         f"rows of {len(manifest.speakers()):,} speakers"
     )
+    if manifest.left_out:
+        print(f"{len(manifest.left_out):,} rows are left out: see exclusions.csv")
     print(f"Python {platform.python_version()}, {_versions()}")
     print(f"{'Colab' if colab else platform.system()}, {worker_count()} cores, {session.device}")
-    kept = f"{workspace.local}" + (f", copied to {drive}" if drive else "")
+    copies = drive or settings.tables_at
+    kept = f"{workspace.local}" + (f", copied to {copies}" if copies else "")
     print(f"Tables and checkpoints: {kept}")
-    if settings.use_drive and not colab:
+    if workspace.cluster is not None:
+        print(f"Shards are made on the {workspace.cluster}")
+    if settings.use_drive and settings.tables_at:
+        print("TABLES_AT takes the place of Drive; USE_DRIVE does nothing.")
+    elif settings.use_drive and not colab:
         print("USE_DRIVE only works on Colab; here everything stays in the local folder.")
     return session
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+import re
+from collections.abc import Mapping
 
 SAMPLE_RATE = 16_000
 """Samples per second of every waveform (Speech2Face, section 3)."""
@@ -19,10 +21,7 @@ WINDOW_SAMPLES = 400
 HOP_SAMPLES = 160
 """Hop between windows, 10 ms."""
 FFT_POINTS = 512
-SPECTROGRAM_FRAMES = 1 + (SPEECH_SAMPLES - WINDOW_SAMPLES) // HOP_SAMPLES
-"""598 frames: windows that fit into 6 s without padding."""
-SPECTROGRAM_BINS = FFT_POINTS // 2 + 1
-"""257 frequencies from 0 to 8,000 Hz."""
+"""So many samples are transformed at once: 257 frequencies from 0 to 8,000 Hz."""
 POWER = 0.3
 """Exponent of the power law that compresses the spectrogram."""
 CROP_SIZE = 224
@@ -44,18 +43,48 @@ SHARD_CLIPS = 64
 FIRST_TEST_ISLANDER = 1_000_000
 """Islanders from this number on are for testing only."""
 
-_CHOICES = {
-    "corpus": ("archipelago", "my_videos", "manifest"),
+LONGEST_CLIP_SECONDS = 20.0
+"""A clip is cut off here; the voice encoder hears six seconds."""
+
+CHOICES = {
+    "corpus": (
+        "archipelago",
+        "my_videos",
+        "manifest",
+        "crema_d",
+        "ravdess",
+        "grid",
+        "avspeech",
+    ),
     "mode": ("quick", "full"),
     "features": tuple(FEATURE_SIZES),
     "network": ("compact", "paper"),
     "loss": ("compact", "paper"),
     "precision": ("auto", "float32", "mixed"),
     "weights": ("released", "trained"),
+    "detector": ("mtcnn", "hog"),
+    "verbosity": ("quiet", "normal", "verbose"),
 }
 
-_RANGES = {"seed": (0, 2**32 - 1), "batch_size": (1, 1024)}
+_RANGES = {
+    "seed": (0, 2**32 - 1),
+    "batch_size": (1, 1024),
+    "clip_seconds": (1, LONGEST_CLIP_SECONDS),
+    "clip_rate": (5, 60),
+    # Beyond these the spectrogram of 6 s is too small for the network of the paper.
+    "window": (64, 4096),
+    "hop": (40, 350),
+    "fft_points": (64, 8192),
+    "power": (0.05, 1),
+}
 """Least and greatest value of settings that have both."""
+_SPECTROGRAM = ("window", "hop", "fft_points", "power")
+FIXED = {
+    "sample_rate": f"Sound always has {SAMPLE_RATE:,} samples per second: every network here, and "
+    "the released weights with them, hears it so.",
+    "duration": "The voice encoder always hears 6 s; clip_seconds says how long a clip may be.",
+}
+"""What earlier tools let one choose and this series does not, and why."""
 
 _BY_MODE = {
     "quick": {"frames_per_clip": 2, "encoder_epochs": 6, "decoder_epochs": 12, "gan_epochs": 3},
@@ -68,12 +97,28 @@ class Settings:
     """One run of the series. Make it with `Settings.make`, which checks every value.
 
     Attributes:
-        corpus: `archipelago` (embedded), `my_videos` (a folder) or `manifest` (a CSV file).
+        corpus: `archipelago` (embedded), `my_videos` (a folder), `manifest` (a CSV file), or people
+            from elsewhere: `crema_d`, `ravdess`, `grid`, `avspeech`; see `data_manifest`.
         mode: `quick` (no GPU, Drive or network; minutes) or `full` (a Colab GPU; hours).
         seed: Seed of everything random.
         videos: Folder of videos for the corpus `my_videos`.
-        manifest: CSV file for the corpus `manifest`.
-        rows: At most this many rows of the manifest; 0 takes what the mode says.
+        manifest: CSV file for the corpus `manifest`, or AVSpeech's own for `avspeech`; a path or
+            an address.
+        rows: At most this many rows of the manifest, evenly from its beginning to its end; 0 takes
+            what the mode says.
+        row_range: Which rows of the manifest to take from, such as `1001-2000`; empty means all.
+        corpus_at: Where a published corpus lies, in place of the address in its recipe.
+        accept_youtube_terms: You have read YouTube's terms and take `avspeech` on your own account.
+        allow_private_addresses: Rows may lead to this machine and to its own network.
+        cookies: File of cookies for yt-dlp; empty means none.
+        clip_seconds: A clip is cut off after so many seconds.
+        clip_rate: Frames per second of a clip.
+        keep_clips: False drops the clips once faces and speech are made, which saves the disk.
+        detector: What finds faces: `mtcnn`, or the quicker and less able `hog` of dlib.
+        window: Samples of the Hann window of the spectrogram.
+        hop: Samples from one window to the next.
+        fft_points: Points of the Fourier transform.
+        power: Exponent of the power law.
         frames_per_clip: Frames looked at in each clip.
         features: Recognition network that turns a face into a feature.
         network: Voice encoder to build: `compact`, or the one of the `paper`, which wants a GPU.
@@ -89,6 +134,10 @@ class Settings:
         gpus: GPUs that train together; 0 takes all that are there.
         use_drive: On Colab, keep tables and checkpoints on Google Drive as well.
         workspace: Local folder of tables and checkpoints; empty means the default.
+        dask: Address of a Dask scheduler for 01 to 03; empty means processes of this machine.
+        tables_at: Folder of the tables for all workers, such as `s3://bucket/folder`; empty means
+            the workspace.
+        verbosity: `quiet` (no progress bars), `normal`, or `verbose` (a line for each clip).
     """
 
     corpus: str = "archipelago"
@@ -97,7 +146,20 @@ class Settings:
     videos: str = ""
     manifest: str = ""
     rows: int = 0
+    row_range: str = ""
+    corpus_at: str = ""
+    accept_youtube_terms: bool = False
+    allow_private_addresses: bool = False
+    cookies: str = ""
+    clip_seconds: float = LONGEST_CLIP_SECONDS
+    clip_rate: int = CLIP_RATE
+    keep_clips: bool = True
+    detector: str = "mtcnn"
     frames_per_clip: int = 2
+    window: int = WINDOW_SAMPLES
+    hop: int = HOP_SAMPLES
+    fft_points: int = FFT_POINTS
+    power: float = POWER
     features: str = "dlib"
     network: str = "compact"
     loss: str = "compact"
@@ -111,6 +173,9 @@ class Settings:
     gpus: int = 0
     use_drive: bool = False
     workspace: str = ""
+    dask: str = ""
+    tables_at: str = ""
+    verbosity: str = "normal"
 
     @classmethod
     def make(cls, **values: object) -> Settings:
@@ -129,13 +194,15 @@ class Settings:
         """
         fields = {field.name: field for field in dataclasses.fields(cls)}
         for name in values:
+            if name in FIXED:
+                raise ValueError(f"There is no setting {name!r}. {FIXED[name]}")
             if name not in fields:
                 near = difflib.get_close_matches(name, fields, 1)
                 hint = f" Did you mean {near[0]!r}?" if near else ""
                 raise ValueError(
                     f"There is no setting {name!r}.{hint} Valid settings: {', '.join(fields)}."
                 )
-        for name, choices in _CHOICES.items():
+        for name, choices in CHOICES.items():
             if name in values and values[name] not in choices:
                 raise ValueError(
                     f"{name}={values[name]!r} is not valid. Choose one of: {', '.join(choices)}."
@@ -151,7 +218,84 @@ class Settings:
             raise ValueError("corpus='my_videos' needs videos=FOLDER, the folder of your videos.")
         if settings.corpus == "manifest" and not settings.manifest:
             raise ValueError("corpus='manifest' needs manifest=FILE, a CSV file of rows.")
+        if settings.corpus == "avspeech":
+            _check_avspeech(settings)
+        _check_spectrogram(settings, values)
+        if not re.fullmatch(r"([1-9]\d*(-([1-9]\d*)?)?)?", settings.row_range):
+            raise ValueError(
+                f"row_range={settings.row_range!r} is not valid: it should be like 1001-2000, "
+                "where 1 is the first row; empty means all rows."
+            )
         return settings
+
+    @classmethod
+    def from_form(cls, names: Mapping[str, object]) -> Settings:
+        """Makes the settings of a notebook from the names in its form cell.
+
+        Args:
+            names: `globals()` of the notebook. `CORPUS` is the field `corpus`, and so on; `MORE`
+                holds further fields, such as `{"clip_seconds": 6}`.
+
+        Returns:
+            The settings of the run.
+
+        Raises:
+            ValueError: As in `make`.
+        """
+        fields = (field.name for field in dataclasses.fields(cls))
+        form = {name: names[name.upper()] for name in fields if name.upper() in names}
+        more = names.get("MORE", {})
+        if not isinstance(more, Mapping):
+            raise ValueError(
+                f'MORE={more!r} is not valid: it should be like {{"clip_seconds": 6}}.'
+            )
+        return cls.make(**{**form, **more})
+
+    @property
+    def spectrogram(self) -> dict[str, float]:
+        """What `helpers.spectrogram.Spectrogram` takes: window, hop, fft_points and power."""
+        return {name: getattr(self, name) for name in _SPECTROGRAM}
+
+
+def _check_spectrogram(settings: Settings, values: Mapping[str, object]) -> None:
+    """Refuses a spectrogram that nobody would hear as it is meant."""
+    if settings.window > settings.fft_points:
+        raise ValueError(
+            f"window={settings.window} is not valid: it should not be larger than "
+            f"fft_points={settings.fft_points}."
+        )
+    usual = {"window": WINDOW_SAMPLES, "hop": HOP_SAMPLES, "fft_points": FFT_POINTS, "power": POWER}
+    changed = [
+        f"{name}={value}" for name, value in settings.spectrogram.items() if value != usual[name]
+    ]
+    wrong = [
+        f"{name}={values[name]!r}"
+        for name, needed in (("weights", "trained"), ("network", "paper"))
+        if values.get(name, needed) != needed
+    ]
+    if changed and wrong:
+        raise ValueError(
+            f"{' and '.join(changed)} would not suit {' and '.join(wrong)}: the released weights "
+            f"hear a window of {WINDOW_SAMPLES}, a hop of {HOP_SAMPLES}, {FFT_POINTS} points and "
+            f"the power {POWER}, and the compact network has a log-mel spectrogram of its own. "
+            "Leave these, or take network='paper' and weights='trained' and train it in 04."
+        )
+
+
+def _check_avspeech(settings: Settings) -> None:
+    if not settings.accept_youtube_terms:
+        raise ValueError(
+            "corpus='avspeech' fetches pieces of YouTube videos. YouTube's terms "
+            "(https://www.youtube.com/t/terms) allow that only where YouTube or the people who "
+            "uploaded them do. Read them and data_manifest/avspeech.md, and set "
+            "accept_youtube_terms=True if you take it on your own account."
+        )
+    if not settings.manifest:
+        raise ValueError(
+            "corpus='avspeech' needs manifest=FILE, AVSpeech's own CSV: get avspeech_train.csv or "
+            "avspeech_test.csv from https://looking-to-listen.github.io/avspeech/download.html in "
+            "a browser with a Google login and upload it, or give the address of a copy."
+        )
 
 
 def _check_type(name: str, value: object, wanted: type) -> None:

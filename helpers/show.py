@@ -36,10 +36,11 @@ def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str] = (), tit
 
 
 def _cell(value: object) -> str:
+    text = "" if value is None else str(value)
     if isinstance(value, float):
-        text = "" if np.isnan(value) else f"{value:,.4g}"
-    else:
-        text = "" if value is None else str(value)
+        text = "" if np.isnan(value) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    elif isinstance(value, int) and abs(value) >= 1000:
+        text = f"{value:,}"
     side = "right" if isinstance(value, (int, float)) else "left"
     return f'<td style="text-align: {side}">{html.escape(text)}</td>'
 

@@ -7,7 +7,7 @@ The waveform is stored and the spectrogram is a layer, so that a saved network t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
@@ -23,6 +23,7 @@ from helpers.settings import (
     SPEECH_SAMPLES,
     SPEECH_SECONDS,
     WINDOW_SAMPLES,
+    Settings,
 )
 
 SHORTEST_SOUND_SECONDS = 0.5
@@ -78,13 +79,23 @@ class Spectrogram(keras.layers.Layer):
 
     Args:
         power: Exponent of the power law; 1 gives the plain spectrum.
+        window: Samples of the Hann window.
+        hop: Samples from one window to the next.
+        fft_points: Points of the Fourier transform.
     """
 
-    def __init__(self, power: float = POWER, **kwargs) -> None:
+    def __init__(
+        self,
+        power: float = POWER,
+        window: int = WINDOW_SAMPLES,
+        hop: int = HOP_SAMPLES,
+        fft_points: int = FFT_POINTS,
+        **kwargs,
+    ) -> None:
         kwargs["dtype"] = "float32"  # There is no Fourier transform in half precision.
         super().__init__(**kwargs)
-        self.power = power
-        self.window = hann(WINDOW_SAMPLES)
+        self.power, self.hop, self.fft_points = power, hop, fft_points
+        self.window = hann(window)
 
     def call(self, waveform):
         """Returns the compressed real and imaginary parts, float32."""
@@ -92,17 +103,18 @@ class Spectrogram(keras.layers.Layer):
 
     def spectrum(self, waveform):
         """Returns real and imaginary part of each window, (batch, frames, 257) each."""
-        frames = ops.extract_sequences(waveform, WINDOW_SAMPLES, HOP_SAMPLES)
-        return ops.rfft(frames * self.window, fft_length=FFT_POINTS)
+        frames = ops.extract_sequences(waveform, len(self.window), self.hop)
+        return ops.rfft(frames * self.window, fft_length=self.fft_points)
 
     def compute_output_shape(self, input_shape):
         """Returns (batch, frames, 257, 2)."""
-        frames = _frames(input_shape[1], WINDOW_SAMPLES, HOP_SAMPLES)
-        return (input_shape[0], frames, FFT_POINTS // 2 + 1, 2)
+        frames = _frames(input_shape[1], len(self.window), self.hop)
+        return (input_shape[0], frames, self.fft_points // 2 + 1, 2)
 
     def get_config(self):
         """Returns what is needed to make the layer again."""
-        return {**super().get_config(), "power": self.power}
+        sizes = {"window": len(self.window), "hop": self.hop, "fft_points": self.fft_points}
+        return {**super().get_config(), "power": self.power, **sizes}
 
 
 def spectrogram_numpy(waveform: np.ndarray, power: float = POWER) -> np.ndarray:
@@ -354,23 +366,17 @@ def build_speech(session):
     Returns:
         The table's report: rows made, kept and all.
     """
-    clips = session.workspace.require("clips")
+    workspace = session.workspace
+    clips = workspace.require("clips")
     columns = ["clip_id", "speaker_id", "split", "status", "reason", "video"]
-    keys = clips.read(columns=["clip_id"])["clip_id"].to_pylist()
-    rows = iter(clips.rows(columns=columns))
-    return session.workspace.table("speech").build(keys, _maker(rows), SCHEMA)
+    report = workspace.table("speech").build_from(clips, speech_of_shard, SCHEMA, columns)
+    workspace.drop_clips()
+    return report
 
 
-def _maker(rows: Iterator[dict]):
-    def make(keys: list[str]) -> list[dict]:
-        made: dict[str, dict] = {}
-        while len(made) < len(keys):  # Rows come in the order of the keys; some are there already.
-            row = next(rows)
-            if row["clip_id"] in keys:
-                made[row["clip_id"]] = speech_of_clip(row)
-        return [made[key] for key in keys]
-
-    return make
+def speech_of_shard(rows: Sequence[Mapping], settings: Settings) -> list[dict]:
+    """Makes the rows of the `speech` table of a shard of clips; no setting shapes them."""
+    return [speech_of_clip(row) for row in rows]
 
 
 def _frames(samples: int | None, window: int, hop: int) -> int | None:

@@ -1,4 +1,4 @@
-"""From a voice to the feature of a face: training, predicting and loading.
+"""From a voice to the feature of a face: training and predicting.
 
 Only the voice's network learns. What it should predict, the feature of the speaker's face, comes
 from a face recognition network that stays as it is (Speech2Face, section 3).
@@ -13,13 +13,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from helpers import devices, media, training
+from helpers import media, training
 from helpers.measuring import retrieval
-from helpers.pairs import MINIMUM_PAIRS, Batches, Pairs, enough_to_train, pairs_of
+from helpers.networks import decoder_networks
+from helpers.networks.voice_networks import centre_of, compact, load, paper, released
 from helpers.session import device
 from helpers.settings import SAMPLE_RATE
-from helpers.voice_layers import AddCentre, AttentivePooling
-from helpers.voice_losses import (
+from helpers.training import devices
+from helpers.training.pairs import Batches, Pairs, enough_to_train, pairs_of
+from helpers.training.voice_losses import (
     FaceHeads,
     Loss,
     LossWeights,
@@ -29,22 +31,16 @@ from helpers.voice_losses import (
     distance_loss,
     face_heads,
     loss_terms,
-    normalise,
     terms_of,
 )
-from helpers.voice_networks import build, centre_of, compact, paper
 
 __all__ = [
-    "MINIMUM_PAIRS",
     "PAPER_BATCH",
-    "AddCentre",
-    "AttentivePooling",
     "FaceHeads",
     "LossWeights",
     "NeedsGPU",
     "Pairs",
     "PaperLoss",
-    "build",
     "calibrate",
     "centre_of",
     "check_machine",
@@ -55,7 +51,6 @@ __all__ = [
     "enough_to_train",
     "face_heads",
     "load",
-    "normalise",
     "pairs_of",
     "paper",
     "paper_heads",
@@ -73,7 +68,6 @@ PAPER_STEP_SECONDS = 30
 """What such a step takes on two cores; on a GPU it is a fraction of a second."""
 PAPER_MEMORY_GB = 9
 """Memory of that process at most, saving included."""
-RELEASED = Path(__file__).parent / "pretrained" / "voice_encoder.keras"
 
 
 # --- the loss ------------------------------------------------------------------------------------
@@ -147,10 +141,8 @@ def paper_heads(session, pairs: Pairs) -> FaceHeads:
     """
     kind, seed = session.settings.features, session.settings.seed
     if kind == "dlib":
-        from helpers import face_decoder
-
-        return face_heads(pairs, face_decoder.released(), seed=seed)
-    from helpers import recognition_weights, vgg_face
+        return face_heads(pairs, decoder_networks.released(), seed=seed)
+    from helpers.faces import recognition_weights, vgg_face
 
     path = recognition_weights.weights_file(session.workspace, kind)
     return face_heads(pairs, classifier=vgg_face.last_layer(kind, path), seed=seed)
@@ -237,9 +229,7 @@ def train(
         trainer = VoiceEncoderTrainer(trained, weights, heads)
         optimizer = optimizer or training.optimizer(learning_rate, steps, weight_decay=1e-3)
         trainer.compile(place.optimizer(optimizer))
-    measures = []
-    if validation is not None and len(validation):
-        measures = [RetrievalCallback(encoder, validation)]
+    measures = [RetrievalCallback(encoder, validation)] if validation else []
     history = training.fit(
         trainer,
         batches,
@@ -355,30 +345,3 @@ def predict(encoder: keras.Model, pairs: Pairs, batch_size: int = 32) -> np.ndar
     batches = range(0, len(pairs), batch_size)
     waveforms = (media.from_int16(pairs.waveforms[i : i + batch_size]) for i in batches)
     return np.concatenate([encoder.predict_on_batch(batch) for batch in waveforms])
-
-
-# --- loading -------------------------------------------------------------------------------------
-
-
-def load(path: Path | str) -> keras.Model:
-    """Loads an encoder that takes a waveform: 16 kHz mono, -1 to 1, (batch, samples).
-
-    Raises:
-        FileNotFoundError: The file is not there.
-        BadWeights: It is no voice encoder, or damaged.
-    """
-    return training.load(path, "voice encoder", "04_voice_encoder", (None, None), (None, None))
-
-
-def released(features: str = "dlib") -> keras.Model:
-    """Loads the released voice encoder.
-
-    Args:
-        features: Kind of face feature that it should predict.
-
-    Raises:
-        WrongFeatures: The released encoder predicts features of another kind.
-    """
-    encoder = load(RELEASED)
-    training.check_features(encoder, features)
-    return encoder

@@ -8,12 +8,16 @@ import shutil
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
 
-from helpers.drive import sha256
 from helpers.settings import FEATURE_SIZES
+from helpers.storage.drive import sha256
+
+if TYPE_CHECKING:
+    import h5py
+    import keras
 
 CHECKSUMS = "SHA256SUMS"
 """File beside released weights with the checksum of each, as `sha256sum` writes and reads it."""
@@ -25,6 +29,10 @@ _MEMBERS = ("config.json", "model.weights.h5")
 
 class BadWeights(ValueError):  # noqa: N818 (reads as the sentence it is)
     """A file is not the network that it should be; the message names file and expectation."""
+
+
+class MissingModel(RuntimeError):  # noqa: N818 (reads as the sentence it is)
+    """A recognition model or a released file is not there; the message says how to get it."""
 
 
 class WrongFeatures(ValueError):  # noqa: N818 (reads as the sentence it is)
@@ -140,6 +148,8 @@ def save(model: keras.Model, path: Path | str, half: bool = False) -> None:
 
 def _without_defaults(part: object) -> object:
     """Drops arguments of Keras' layers and initialisers that are at their default."""
+    import keras
+
     if isinstance(part, list):
         return [_without_defaults(entry) for entry in part]
     if not isinstance(part, dict):
@@ -226,6 +236,8 @@ def load(
     if reason:
         raise BadWeights(f"{path} {reason}. {remedy}")
     verify(path)
+    import keras
+
     try:
         network = keras.models.load_model(path, compile=False)
     except Exception as error:

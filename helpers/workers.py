@@ -44,6 +44,7 @@ _ENVIRONMENT = {
 _pool: concurrent.futures.ProcessPoolExecutor | None = None
 _pool_size = 0
 _past_peak_mb = 0.0
+_alone = 0
 
 
 def worker_count() -> int:
@@ -76,7 +77,7 @@ def parallel_map(
     """
     items = list(items)
     processes = worker_count() if processes is None else processes
-    inside = multiprocessing.parent_process() is not None
+    inside = _alone or multiprocessing.parent_process() is not None
     address = _address(function)
     if inside or min(processes, len(items)) <= 1 or address is None:
         yield from map(function, items)
@@ -103,6 +104,20 @@ def parallel_map(
     finally:
         for future in pending:
             future.cancel()
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Keeps `parallel_map` in this process: it is itself one of many that share the cores."""
+    global _alone
+    for name, value in _ENVIRONMENT.items():
+        if name != "CUDA_VISIBLE_DEVICES":  # A worker of a cluster may well have a GPU.
+            os.environ.setdefault(name, value)
+    _alone += 1
+    try:
+        yield
+    finally:
+        _alone -= 1
 
 
 def peak_mb() -> float:

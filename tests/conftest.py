@@ -37,7 +37,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets keras-vggface build networks as narrow as those in `keras2`; VGG-Face's fc7 is whole."""
     from keras2_weights import SHARE, narrowed
 
-    from helpers import vgg_face
+    from helpers.faces import vgg_face
     from helpers.settings import FEATURE_SIZES
 
     models = vgg_face._package()
@@ -61,3 +61,21 @@ def workspace(tmp_path):
     from helpers.tables import Workspace
 
     return Workspace(tmp_path / "workspace", Settings.make()).use(FakeManifest())
+
+
+@pytest.fixture
+def colab(monkeypatch, tmp_path):
+    """Makes this process take itself to be on Colab, with Drive mounted below tmp_path."""
+    import google
+
+    stub = ROOT / "tests/colab_stub/google"
+    monkeypatch.setattr(google, "__path__", [str(stub), *google.__path__])
+    monkeypatch.setenv("SPEECH2FACE_DRIVE", str(tmp_path / "drive"))
+    monkeypatch.delenv("SPEECH2FACE_WORKSPACE", raising=False)
+    import google.colab
+
+    yield google.colab
+    google.colab.drive.mounted.clear()
+    for name in [name for name in sys.modules if name.startswith("google.colab")]:
+        del sys.modules[name]
+    del google.colab

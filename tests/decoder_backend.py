@@ -13,14 +13,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from helpers import face_decoder, face_network, face_targets, training
+from helpers import face_decoder, training
+from helpers.training import face_network, face_targets
 
 SIZE = 128
 
 
 def some_targets():
     """Four pictures of soft spots, taken apart by hand."""
-    from helpers.face_warp import MEAN_SHAPE
+    from helpers.networks.face_warp import MEAN_SHAPE
 
     random = np.random.default_rng(0)
     images = random.integers(0, 256, (4, 4, 4, 3), "uint8").repeat(32, axis=1).repeat(32, axis=2)

@@ -4,23 +4,25 @@
     python tests/normalise_notebooks.py --check   names what differs, exit code 1
 
 The form: nbformat 4.5, indent 1, no outputs, only the metadata listed here; the bootstrap cell, the
-badge and the notice come from the templates below, so that they exist in one place.
+badge and the notice come from the templates below, so that they exist in one place. The badges of
+the README come from the same template.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from pathlib import Path
 
 import nbformat
 from nbformat import NotebookNode
 
-FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
-REPO = "speech2face-notebooks/speech2face"
-"""Owner and name on GitHub; change it here and run this file."""
-REF = "main"
-"""Branch or tag that Colab fetches."""
+HOME = Path(__file__).resolve().parents[1]
+FOLDER, README = HOME / "notebooks", HOME / "README.md"
+_PLACE = tomllib.loads((HOME / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["speech2face"]
+REPO, REF = _PLACE["repository"], _PLACE["ref"]
+"""Owner and name on GitHub, and the branch or tag that Colab fetches: set in pyproject.toml."""
 TRAINING = ("04_voice_encoder", "05_face_decoder")
 """Notebooks that ask Colab for a GPU."""
 
@@ -90,11 +92,20 @@ def normalise(notebook: NotebookNode, name: str) -> NotebookNode:
         if cell.id == "title":
             cell.source = re.sub(r"^\[!\[Open in Colab\].*$", badge(name), cell.source, flags=re.M)
             cell.source = re.sub(r"^> \*\*What it is not\.\*\*.*$", NOTICE, cell.source, flags=re.M)
+        if "solution" in _tags(cell):  # folded away, in Colab and in Jupyter
+            cell.metadata["cellView"] = "form"
+            cell.metadata["jupyter"] = {"source_hidden": True}
         if cell.id == "bootstrap":
             cell.source = BOOTSTRAP.strip("\n")
             cell.metadata["cellView"] = "form"
     notebook.cells = kept
     return notebook
+
+
+def with_badges(readme: str) -> str:
+    """Returns the README with every badge leading to where the series lives."""
+    pattern = r"\[!\[Open in Colab\][^\n]*?/notebooks/(\w+)\.ipynb\)"
+    return re.sub(pattern, lambda found: badge(found[1]), readme)
 
 
 def _tags(cell: NotebookNode) -> list[str]:
@@ -111,14 +122,15 @@ def canonical(file: Path) -> str:
 def main(arguments: list[str]) -> int:
     """Rewrites the notebooks; with `--check` only names those that differ."""
     different = []
-    for file in sorted(FOLDER.glob("*.ipynb")):
-        text = canonical(file)
+    texts = {file: canonical(file) for file in sorted(FOLDER.glob("*.ipynb"))}
+    texts[README] = with_badges(README.read_text(encoding="utf-8"))
+    for file, text in texts.items():
         if text != file.read_text(encoding="utf-8"):
             different.append(file)
             if "--check" not in arguments:
                 file.write_text(text, encoding="utf-8")
     for file in different:
-        print(file.relative_to(FOLDER.parent))
+        print(file.relative_to(HOME))
     return 1 if different and "--check" in arguments else 0
 
 

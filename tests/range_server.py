@@ -1,9 +1,9 @@
 """A web server on 127.0.0.1 with Range support and misbehaviour on demand, for tests.
 
 The query of an address says how the server misbehaves: `?drop=1000` breaks the first transfer off
-after 1,000 bytes, `?stall=1000` stops sending there and keeps the connection, `?status=429`
-answers so, `?trickle` sends a byte now and then, `?to=ADDRESS` redirects, `?norange` ignores
-Range, `?nolength` hides the length.
+after 1,000 bytes, `?breaks=1000` every one and ignores Range, `?stall=1000` stops sending there and
+keeps the connection, `?status=429` answers so, `?trickle` sends a byte now and then, `?to=ADDRESS`
+redirects, `?norange` ignores Range, `?nolength` hides the length.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Handler(BaseHTTPRequestHandler):
         asked = self.headers.get("Range", "")
         before = sum(path == self.path for path, _ in self.server.requests)
         self.server.requests.append((self.path, asked))
-        name = parts.path.lstrip("/")
+        name = urllib.parse.unquote(parts.path.lstrip("/"))
         body = self.server.files.get(name)
         self.close_connection = True
         if "to" in query:
@@ -58,13 +58,19 @@ class _Handler(BaseHTTPRequestHandler):
         tag = f'"{hash(body)}"'
         headers = {"ETag": tag, "Content-Type": self.server.kinds.get(name, "video/mp4")}
         status, rest = 200, body
-        found = re.fullmatch(r"bytes=(\d+)-", asked)
-        if found and "norange" not in query and self.headers.get("If-Range", tag) == tag:
-            start = int(found[1])
-            status, rest = 206, body[start:]
-            headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
+        found = re.fullmatch(r"bytes=(\d*)-(\d*)", asked)
+        if (
+            found
+            and not {"norange", "breaks"} & set(query)
+            and self.headers.get("If-Range", tag) == tag
+        ):
+            start = int(found[1]) if found[1] else max(0, len(body) - int(found[2]))
+            end = min(int(found[2]) + 1, len(body)) if found[1] and found[2] else len(body)
+            status, rest = 206, body[start:end]
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(body)}"
         cut = int(query["drop"]) if "drop" in query and before == 0 else None
         cut = int(query["stall"]) if "stall" in query else cut
+        cut = int(query["breaks"]) if "breaks" in query else cut
         length, trickle = "nolength" not in query, "trickle" in query
         return self._answer(status, rest, headers, cut, "stall" in query, length, trickle)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 from collections.abc import Sequence
 from fractions import Fraction
@@ -52,8 +53,14 @@ def media_file(
     sound_rate: int = 16_000,
     size: tuple[int, int] = (320, 240),
     pixel_aspect: int = 1,
+    first: int = 0,
+    options: dict[str, str] | None = None,
 ) -> bytes:
-    """Makes a media file; picture n is shown at `times[n]`, or 25 to the second."""
+    """Makes a media file; picture n is shown at `times[n]`, or 25 to the second.
+
+    The numbers that the pictures carry count from `first`; `options` are those of the encoder.
+    """
+    scheduler = _scheduler()
     unit = Fraction(1, 25 if times is None else 1000)
     times = np.arange(round(seconds * 25)) / 25 if times is None else times
     sound = tone(seconds, sound_rate) if sound is None else sound
@@ -66,20 +73,32 @@ def media_file(
             frame.sample_rate, frame.pts = sound_rate, 0
             heard = [*stream.encode(frame), *stream.encode(None)]
         if video:
-            options = {"preset": "12"} if video == "libsvtav1" else {}
-            pictures = container.add_stream(video, rate=25, options=options)
+            chosen = {"preset": "12"} if video == "libsvtav1" else {}
+            pictures = container.add_stream(video, rate=25, options=chosen | (options or {}))
             pictures.width, pictures.height = size
             pictures.pix_fmt = "yuv420p"
             pictures.codec_context.sample_aspect_ratio = pixel_aspect
             pictures.codec_context.time_base = unit
             for number, moment in enumerate(times):
-                picture = av.VideoFrame.from_ndarray(numbered_picture(number, *size), "rgb24")
+                picture = av.VideoFrame.from_ndarray(
+                    numbered_picture(first + number, *size), "rgb24"
+                )
                 picture.pts, picture.time_base = round(moment / unit), unit
                 container.mux(pictures.encode(picture))
             container.mux(pictures.encode(None))
         if audio:
             container.mux(heard)
+    # Where it may, SVT-AV1 makes its caller a real-time process, and all that is started later.
+    if scheduler is not None:
+        os.sched_setscheduler(0, *scheduler)
     return buffer.getvalue()
+
+
+def _scheduler() -> tuple | None:
+    """How this process is scheduled, where the system tells."""
+    if not hasattr(os, "sched_getscheduler"):
+        return None
+    return os.sched_getscheduler(0), os.sched_getparam(0)
 
 
 def turned(mp4: bytes, quarter_turns: int) -> bytes:

@@ -7,7 +7,7 @@ import pytest
 
 from helpers.archipelago.islanders import islander
 from helpers.measuring import ablations
-from helpers.pairs import Pairs
+from helpers.training.pairs import Pairs
 
 
 def _pairs(first, count, clips=1, seed=0):

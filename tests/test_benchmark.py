@@ -13,7 +13,7 @@ import pytest
 
 from helpers import __main__ as command
 from helpers import download, face_decoder
-from helpers.benchmark import apart, machine, networks, report, run, throughput
+from helpers.benchmark import apart, extrapolation, machine, networks, report, run, throughput
 from helpers.tables import Report
 
 # --- timing --------------------------------------------------------------------------------------
@@ -282,6 +282,7 @@ def test_all_of_it_fits_into_json(memory):
         "retrieval",
         "stages",
         "reconstruct",
+        "cluster",
         "seconds",
     ]
     assert set(result["machine"]) == {
@@ -419,7 +420,7 @@ def test_people_read_all_of_it(memory):
 def test_markdown_tables_are_whole(memory):
     lines = report.as_markdown(benchmark(Measure())).splitlines()
     table = [line for line in lines if line.startswith("|")]
-    assert len(table) == (2 + 3) + (2 + 3) + (2 + 8) + (2 + 1)
+    assert len(table) == (2 + 3) + (2 + 3) + (2 + 8) + (2 + 1) + (2 + 11)
     for line, after in zip(lines, lines[1:], strict=False):
         if line.startswith("|") and after.startswith("|"):
             assert line.count("|") == after.count("|")
@@ -526,3 +527,37 @@ def test_a_wrong_option_is_answered_in_one_sentence(capsys, arguments, named):
     told = capsys.readouterr().err
     assert len(told.strip().splitlines()) == 1
     assert all(word in told for word in named), told
+
+
+# --- what a large run costs -----------------------------------------------------------------------
+
+RATES = {"clips": 3.0, "faces": 10.0, "speech": 60.0}
+RATES |= {"encoder training": 80.0, "decoder training": 20.0, "GAN training": 10.0}
+STAGES = [{"name": name, "status": "ok", "rows_per_s": rate} for name, rate in RATES.items()]
+
+
+def test_a_large_run_is_worked_out_from_the_rates():
+    hours = extrapolation.hours(STAGES)
+    assert hours["clips"] == pytest.approx(6000 / 3 / 3600)
+    assert hours["encoder training"] == pytest.approx(60 * 6000 / 80 / 3600)
+    assert hours["decoder training"] == pytest.approx(40 * 12_000 / 20 / 3600)
+    assert hours["all"] == pytest.approx(sum(hours[name] for name in RATES))
+    needed = extrapolation.core_hours_per_million(STAGES, cores=2)
+    assert needed == pytest.approx(2 * 1e6 * (1 / 3 + 1 / 10 + 1 / 60) / 3600)
+
+
+def test_a_stage_that_was_not_measured_leaves_the_sum_open():
+    bad = [{"name": "faces", "status": "failed", "reason": "It died."}]
+    stages = [row for row in STAGES if row["name"] != "faces"] + bad
+    assert extrapolation.hours(stages)["all"] is None
+    assert extrapolation.core_hours_per_million(stages, cores=2) is None
+
+
+def test_the_report_puts_the_large_run_beside_the_earlier_one(memory):
+    result = benchmark(Measure(), only=("stages", "cluster"))
+    text = report.as_text(result)
+    assert "A full run of 6,000 clips" in text and "40–60 hours" in text
+    assert "core-hours" in text
+    cluster = next(table for table in report.tables(result) if table.title == "A Dask cluster")
+    assert [row[0] for row in cluster.rows] == ["1", "2"]
+    assert [row[2] for row in cluster.rows] == ["100%", "50%"]

@@ -21,23 +21,27 @@ def _tone(seconds, hz=200.0, level=0.3):
     return (level * np.sin(2 * np.pi * hz * time_s)).astype(np.float32)
 
 
-def _encoder(waveforms, training=False):
+class Network:
+    """A function in place of a network: it answers what `demo` asks of one."""
+
+    def __init__(self, function, input_shape, output_shape, name="stand_in"):
+        self.predict_on_batch = function
+        self.name = name
+        self.input_shape = input_shape
+        self.inputs, self.outputs = [np.zeros((1, input_shape[1] or 1))], [np.zeros(output_shape)]
+
+
+def _loudness(waveforms):
     assert waveforms.shape[1:] == (96_000,)
     return np.repeat(np.abs(waveforms).mean(1, keepdims=True), 128, 1)
 
 
-def _decoder(features, training=False):
-    return np.full((len(features), 128, 128, 3), 0.5, np.float32)
+def _decoder_of(function):
+    return Network(function, (None, 128), (1, 128, 128, 3), "face_decoder-of-dlib")
 
 
-def _as_decoder(function):
-    """Lets a function answer what a network is asked before it is used."""
-    function.name = "face_decoder-of-dlib"
-    function.inputs, function.outputs = [np.zeros((1, 128))], [np.zeros((1, 128, 128, 3))]
-    return function
-
-
-_as_decoder(_decoder)
+_encoder = Network(_loudness, (None, 96_000), (1, 128))
+_decoder = _decoder_of(lambda features: np.full((len(features), 128, 128, 3), 0.5, np.float32))
 
 
 @pytest.fixture(autouse=True)
@@ -61,12 +65,23 @@ def test_a_waveform_becomes_a_marked_face():
     assert made.seconds > 0
 
 
+def test_several_voices_at_once_become_the_same_faces():
+    sounds = np.stack([_tone(6), _tone(6, hz=120)])
+    both = demo.reconstruct_voices(sounds, _encoder, _decoder, looked_at=1)
+    for made, sound in zip(both, sounds, strict=True):
+        alone = demo.reconstruct(sound, _encoder, _decoder)
+        assert np.array_equal(made.face, alone.face)
+        assert made.feature == pytest.approx(alone.feature)
+    assert both[0].apparent_sex in "FM" and not both[1].apparent_sex
+
+
 def test_an_encoder_and_a_decoder_for_other_features_are_refused():
     from helpers.training import WrongFeatures
 
-    def encoder(waveforms, training=False):
+    def predict(waveforms):
         return np.zeros((len(waveforms), 4096), np.float32)
 
+    encoder = Network(predict, (None, 96_000), (1, 4096))
     with pytest.raises(WrongFeatures, match="'dlib'.*'vggface'"):
         demo.reconstruct(_tone(6), encoder, _decoder)
 
@@ -93,6 +108,20 @@ def test_silence_at_the_beginning_is_skipped():
     heard = demo.hear(sound)
     assert np.abs(heard[SAMPLE_RATE : 2 * SAMPLE_RATE]).max() == pytest.approx(0.3, abs=0.01)
     assert np.abs(heard[-SAMPLE_RATE:]).max() == pytest.approx(0.3, abs=0.01)
+
+
+def test_an_encoder_for_any_length_hears_all_of_a_voice_and_another_one_six_seconds():
+    heard = []
+
+    def predict(waveforms):
+        heard.append(waveforms.shape)
+        return np.zeros((len(waveforms), 128), np.float32)
+
+    encoder = Network(predict, (None, None), (1, 128))
+    for seconds in (3, 9):
+        made = demo.reconstruct(_tone(seconds), encoder, _decoder)
+        assert made.waveform.shape == (96_000,)
+    assert heard == [(1, 3 * SAMPLE_RATE), (1, 9 * SAMPLE_RATE)]
 
 
 def test_a_short_voice_is_repeated():
@@ -178,11 +207,11 @@ def test_a_file_name_that_is_no_text_does_not_cost_the_table(voices, tmp_path):
 
 
 def test_an_unexpected_error_is_a_row_too(voices, tmp_path):
-    def broken(features, training=False):
+    def broken(features):
         raise RuntimeError("no such weights")
 
     paths = [voices / "good.wav"]
-    rows = demo.reconstruct_files(paths, tmp_path / "out", _encoder, _as_decoder(broken))
+    rows = demo.reconstruct_files(paths, tmp_path / "out", _encoder, _decoder_of(broken))
     assert rows[0]["status"] == "failed" and "no such weights" in rows[0]["reason"]
 
 

@@ -11,7 +11,9 @@ import pytest
 import tiny_trainings
 from tiny_trainings import TRAININGS
 
-from helpers import adversarial, devices, training, voice_networks
+from helpers import training
+from helpers.networks import voice_networks
+from helpers.training import adversarial, devices
 
 HERE = Path(__file__).parent
 BACKENDS = ("tensorflow", "jax")

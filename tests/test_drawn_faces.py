@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers import drawn_faces
+from helpers.measuring import drawn_faces
 
 
 def test_frechet_distance_of_clouds_by_hand():

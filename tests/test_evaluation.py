@@ -11,7 +11,7 @@ import pytest
 from helpers import demo, evaluation, face_crop, face_features, media
 from helpers import training as training_room
 from helpers.archipelago.islanders import islander
-from helpers.measuring import attributes, oracles, report
+from helpers.measuring import attributes, oracles, report, retrieval
 from helpers.measuring import measures as m
 
 SIZE = 128
@@ -111,6 +111,23 @@ def test_the_voice_oracle_uses_the_parameters_of_the_voice(training, latent, mon
     assert recall["latent"] > recall["voice"]
 
 
+def test_the_oracles_look_past_what_faces_differ_in_for_other_reasons():
+    random = np.random.default_rng(0)
+    inputs = random.standard_normal((900, 6))
+    heard = inputs @ random.standard_normal((6, 40))
+    other = random.standard_normal((900, 4)) @ random.standard_normal((4, 40))
+    faces = heard + 4 * other + 0.5 * random.standard_normal((900, 40))
+    known, asked = slice(600), slice(600, 900)
+    plain = inputs[asked] @ np.linalg.lstsq(inputs[known], faces[known], rcond=None)[0]
+    found = [
+        retrieval.retrieval(
+            predicted, faces[asked], [str(number) for number in range(300)], faces[known].mean(0)
+        ).recall[10]
+        for predicted in (plain, oracles.regress(inputs[known], faces[known], inputs[asked]))
+    ]
+    assert found[1] > 1.3 * found[0]
+
+
 def test_apparent_sex_by_hand():
     result = attributes.apparent_sex(np.array(list("FFFM")), np.array([0.1, 0.2, 0.9, 0.8]))
     assert result["confusion"] == [[2, 1], [0, 1]]
@@ -207,8 +224,8 @@ def test_wrong_arguments_are_refused_at_once():
 class _Tables:
     """Stands in for the workspace: tables that are there already."""
 
-    def __init__(self, **tables):
-        self.tables = tables
+    def __init__(self, settings, **tables):
+        self.settings, self.tables = settings, tables
 
     def require(self, name):
         return types.SimpleNamespace(rows=lambda columns: iter(self.tables[name]))
@@ -244,28 +261,34 @@ def _run_on(
         )
     nothing = {"speaker_id": "x", "split": split, "status": "rejected", "frontality": None}
     faces.append({**nothing, "clip_id": "no-face", "feature": None, "crop": None})
+    settings = types.SimpleNamespace(corpus=corpus, weights=weights, features=features)
     return types.SimpleNamespace(
-        workspace=_Tables(faces=faces, speech=speech, clips=clips),
+        workspace=_Tables(settings, faces=faces, speech=speech, clips=clips),
         manifest=types.SimpleNamespace(rows=manifest),
-        settings=types.SimpleNamespace(corpus=corpus, weights=weights, features=features),
+        settings=settings,
     )
 
 
-def _encoder(waveforms, training=False):
+def _predicted(waveforms):
     numbers = np.round(waveforms[:, 0] * 1000).astype(int)
     return _face_features(numbers) if len(numbers) else np.zeros((0, SIZE), np.float32)
 
 
-def _decoder(features, training=False):
+def _drawn(features):
     return np.clip(
         np.zeros((len(features), 128, 128, 3), np.float32) + features[:, :1, None, None], 0, 1
     )
 
 
-# What networks are asked for before they are used.
-_encoder.name, _decoder.name = "voice_encoder-of-dlib", "face_decoder-of-dlib"
-_encoder.outputs, _decoder.inputs = [np.zeros((1, SIZE))], [np.zeros((1, SIZE))]
-_decoder.outputs = [np.zeros((1, 128, 128, 3))]
+_encoder = types.SimpleNamespace(
+    name="voice_encoder-of-dlib", outputs=[np.zeros((1, SIZE))], predict_on_batch=_predicted
+)
+_decoder = types.SimpleNamespace(
+    name="face_decoder-of-dlib",
+    inputs=[np.zeros((1, SIZE))],
+    outputs=[np.zeros((1, 128, 128, 3))],
+    predict_on_batch=_drawn,
+)
 
 
 @pytest.fixture

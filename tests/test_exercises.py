@@ -19,6 +19,11 @@ RIGHT = {
     "check_count_by_status": lambda rows: {
         s: [r["status"] for r in rows].count(s) for s in {r["status"] for r in rows}
     },
+    "check_leaks": lambda rows: sorted(
+        name
+        for name in {row["speaker_id"] for row in rows}
+        if len({row["split"] for row in rows if row["speaker_id"] == name}) > 1
+    ),
     "check_crop_margin": lambda box, margin: (
         box[0] - box[2] * margin / 2,
         box[1] - box[3] * margin / 2,
@@ -27,6 +32,9 @@ RIGHT = {
     ),
     "check_distance": lambda a, b: np.linalg.norm(a - b),
     "check_power_law": lambda x: np.sign(x) * np.abs(x) ** 0.3,
+    "check_within_sex": lambda values, sex: (
+        values - (sex[:, None] == sex) @ values / (sex[:, None] == sex).sum(1)
+    ),
     "check_cosine": lambda a, b: a @ b / np.linalg.norm(a) / np.linalg.norm(b),
     "check_normalised_loss": lambda a, b: np.sum(
         (a / np.linalg.norm(a) - b / np.linalg.norm(b)) ** 2
@@ -34,20 +42,24 @@ RIGHT = {
     "check_blend": lambda a, b, share: (1 - share) * a + share * b,
     "check_mean_absolute_error": lambda a, b: np.abs(a - b).mean(),
     "check_average_voice": lambda features: features.mean(0),
+    "check_nearest": lambda feature, gallery: np.linalg.norm(gallery - feature, axis=1).argmin(),
     "check_chance": lambda size, k: min(size, k) / size,
     "check_matched_chance": _matched_chance,
 }
 
 WRONG = {
     "check_count_by_status": lambda rows: {"ok": len(rows)},
+    "check_leaks": lambda rows: sorted({row["speaker_id"] for row in rows}),
     "check_crop_margin": lambda box, margin: (box[0], box[1], box[2] * 1.3, box[3] * 1.3),
     "check_distance": lambda a, b: np.abs(a - b).sum(),
     "check_power_law": lambda x: np.abs(x) ** 0.3,
+    "check_within_sex": lambda values, sex: values - np.mean(values),
     "check_cosine": lambda a, b: a @ b,
     "check_normalised_loss": lambda a, b: np.sum((a - b) ** 2),
     "check_blend": lambda a, b, share: share * a + (1 - share) * b,
     "check_mean_absolute_error": lambda a, b: np.mean(a - b),
     "check_average_voice": lambda features: features.mean(),
+    "check_nearest": lambda feature, gallery: (gallery @ feature).argmax(),
     "check_chance": lambda size, k: k / size,
     "check_matched_chance": lambda groups, k: k / len(groups),
 }

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from helpers import download, face_crop, media
+from helpers import download, face_crop, face_features, media
 from helpers.archipelago import portraits
 from helpers.archipelago.islanders import islander
-from helpers.face_detection import Detection, choose_speaker, detector, follow
+from helpers.faces.face_detection import Detection, choose_speaker, detector, follow
 from helpers.settings import ALIGNED_SIZE, CROP_SIZE, SHARD_CLIPS, Settings
 from helpers.tables import Workspace
 
@@ -245,7 +245,7 @@ def test_islanders_are_found_and_look_ahead_or_not():
 @pytest.mark.parametrize("status", [status for status in download.STATUSES if status != "ok"])
 def test_a_clip_that_is_not_there_keeps_its_status_and_reason(status):
     row = clip([np.zeros((64, 64, 3), np.uint8)] * 10, status=status, reason="No such file.")
-    (face,) = face_crop.faces_of_clip(row)
+    ((face,),) = face_crop.faces_of_clips([row])
     assert (face["status"], face["reason"]) == (status, "No such file.")
     assert face["clip_id"] == "a" and face["feature"] is None
 
@@ -273,17 +273,18 @@ def test_a_clip_that_cannot_be_decoded_as_no_other_does_not_stop_the_others(monk
     assert face["reason"] == "Unexpected ZeroDivisionError: division by zero"
 
 
-def test_a_face_that_cannot_be_described_does_not_stop_the_others(monkeypatch):
-    described = []
+@pytest.mark.parametrize("step", ["landmarks", "describe"])
+def test_a_face_that_cannot_be_described_does_not_stop_the_others(monkeypatch, step):
+    asked = []
 
-    def describe(image, detection, faces_in_frame):
-        described.append(detection)
-        if len(described) in (1, 3, 4):  # The first face of one clip and both of another.
+    def odd(image, *rest):
+        asked.append(image)
+        if len(asked) in (1, 3, 4):  # The first face of one clip and both of another.
             raise ValueError("an odd face")
-        return face_of(image, detection, faces_in_frame)
+        return plain(image, *rest)
 
-    face_of = face_crop.face_of
-    monkeypatch.setattr(face_crop, "face_of", describe)
+    plain = getattr(face_features, step)
+    monkeypatch.setattr(face_features, step, odd)
     row = clip([portraits.portrait(islander(0), size=256)] * 25)
     one, two, three = face_crop.faces_of_clips([row] * 3)
     assert [face["status"] for face in one] == ["ok"]
@@ -295,7 +296,7 @@ def test_a_face_that_cannot_be_described_does_not_stop_the_others(monkeypatch):
 
 @real
 def test_a_clip_gives_a_row_for_each_frame_asked_for(frame):
-    rows = face_crop.faces_of_clip(clip([frame] * 50), 3)
+    (rows,) = face_crop.faces_of_clips([clip([frame] * 50)], 3)
     assert [row["status"] for row in rows] == ["ok"] * 3
     assert [row["time_s"] for row in rows] == pytest.approx([0.5, 1.0, 1.5], abs=0.05)
     table = pa.Table.from_pylist(rows, schema=face_crop.SCHEMA).to_pylist()
@@ -311,8 +312,8 @@ def test_a_clip_gives_a_row_for_each_frame_asked_for(frame):
 def test_of_two_people_the_one_at_the_given_place_is_taken(frame):
     other = media.read_frames(CLIPS / "lbax4n.mpg", [1.0])[0][1]
     both = np.hstack([frame[:, 50:-30], other[:, 50:-30]])
-    one = face_crop.faces_of_clip(clip([both] * 25, face_x=0.25, face_y=0.5))
-    two = face_crop.faces_of_clip(clip([both] * 25, face_x=0.75, face_y=0.5))
+    places = [clip([both] * 25, face_x=x, face_y=0.5) for x in (0.25, 0.75)]
+    one, two = face_crop.faces_of_clips(places)
     assert {row["faces_in_frame"] for row in one + two} == {2}
     assert all(row["box"][0] + row["box"][2] < both.shape[1] / 2 for row in one)
     assert all(row["box"][0] > both.shape[1] / 2 for row in two)

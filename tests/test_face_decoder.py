@@ -1,26 +1,17 @@
 """Pictures in the right range, losses by hand, training on both losses, files that load again."""
 
 import dataclasses
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import decoder_backend
 import keras
 import numpy as np
 import pytest
 from keras import ops
+from other_backend import computed_on_both
 
-from helpers import (
-    adversarial,
-    decoder_networks,
-    face_decoder,
-    face_losses,
-    face_network,
-    face_targets,
-    training,
-)
+from helpers import face_decoder, pretrained, training
+from helpers.networks import decoder_networks, face_warp
+from helpers.training import adversarial, face_losses, face_network, face_targets
 
 SIZE = 6
 
@@ -50,7 +41,7 @@ def others(faces):
 
 def test_generator_makes_pictures_and_is_small():
     decoder = face_decoder.generator(128)
-    assert decoder.count_params() <= 2_500_000
+    assert decoder.count_params() <= 4_000_000
     assert decoder.get_layer("landmarks").output_shape == (None, 68, 2)
     assert decoder.get_layer("texture").output_shape == (None, 128, 128, 3)
     made = decoder.predict_on_batch(np.random.default_rng(0).normal(0, 1, (2, 128)))
@@ -68,14 +59,24 @@ def test_untrained_generator_makes_the_mean_face(faces):
     np.testing.assert_allclose(made, np.stack(2 * [faces.mean_face()]), atol=1e-3)
 
 
-def test_depth_to_space_and_back():
-    maps = np.arange(2 * 3 * 4 * 8, dtype="float32").reshape(2, 3, 4, 8)
-    large = np.asarray(decoder_networks.depth_to_space(maps))
-    assert large.shape == (2, 6, 8, 2)
-    np.testing.assert_array_equal(large[0, 0, 0], maps[0, 0, 0, :2])
-    np.testing.assert_array_equal(large[0, 0, 1], maps[0, 0, 0, 2:4])
-    np.testing.assert_array_equal(large[0, 1, 0], maps[0, 0, 0, 4:6])
-    np.testing.assert_array_equal(np.asarray(adversarial.space_to_depth(large)), maps)
+def test_weak_features_are_strengthened_in_their_direction():
+    strong = np.random.default_rng(0).normal(size=(5, 128)).astype("float32")
+    layer = decoder_networks.Strengthen()
+    drawn = {share: ops.convert_to_numpy(layer(share * strong)) for share in (0.0, 0.1, 0.3, 1.0)}
+    length = {share: np.linalg.norm(made, axis=1).mean() for share, made in drawn.items()}
+    assert length[0.0] == 0
+    assert 0.1 < length[0.1] / length[1.0] < 0.3
+    assert 0.5 < length[0.3] / length[1.0] < 0.7
+    ratio = drawn[0.3] / strong
+    np.testing.assert_allclose(ratio, np.broadcast_to(ratio[:, :1], ratio.shape), rtol=1e-4)
+
+
+def test_pixels_are_folded_into_channels():
+    maps = np.arange(4 * 6 * 2, dtype="float32").reshape(1, 4, 6, 2)
+    folded = np.asarray(adversarial.space_to_depth(maps))
+    assert folded.shape == (1, 2, 3, 8)
+    four = [maps[0, 0, 0], maps[0, 0, 1], maps[0, 1, 0], maps[0, 1, 1]]
+    np.testing.assert_array_equal(folded[0, 0, 0], np.concatenate(four))
 
 
 def test_spectral_convolution_has_norm_one():
@@ -131,7 +132,7 @@ def colours(features):
 
 
 def test_batches_keep_feature_and_face_together(faces):
-    batches = face_targets.TargetBatches(face_targets.targets_of(faces), 8, 0.0, 0.0, noise=0.0)
+    batches = face_targets.TargetBatches(face_targets.targets_of(faces), 8, mixed=0.0, noise=0.0)
     for index in range(len(batches)):
         features, target = batches[index]
         for part in ("texture", "image"):
@@ -154,23 +155,34 @@ def test_mixed_faces_have_the_mean_of_features_shapes_and_textures(faces):
     features, target = face_targets.TargetBatches(targets, 16, mixed=1.0, noise=0.0)[0]
     assert target["mixed"].all()
     apart = np.abs(features[:, None] - gentle.features[None]).sum(axis=-1).min(axis=1)
-    assert (apart > 1e-3).mean() > 0.8
+    assert (apart > 1e-3).mean() > 0.7
     np.testing.assert_allclose(target["texture"][:, 64, 64], colours(features), atol=0.01)
     # The picture for the discriminator stays that of one true person.
     of_one = np.abs(target["image"][:, None, 64, 64] - colours(gentle.features)[None]).sum(axis=-1)
     assert of_one.min(axis=1).max() < 0.02
 
 
-def test_shrunk_features_keep_their_direction_and_their_face(faces):
-    targets, centre = face_targets.targets_of(faces), faces.centre()
-    features, target = face_targets.TargetBatches(targets, 16, 0.0, 1.0, noise=0.0)[0]
-    order = face_targets.TargetBatches(targets, 16, 0.0, 1.0).order
-    moved, whole = features - centre, faces.features[order] - centre
-    share = np.linalg.norm(moved, axis=1) / np.linalg.norm(whole, axis=1)
-    np.testing.assert_allclose(moved, share[:, None] * whole, atol=1e-6)
-    assert 0.29 < share.min() < 0.6 < share.max() < 1
-    np.testing.assert_allclose(target["image"][:, 0, 0], colours(faces.features[order]), atol=0.01)
-    assert not target["mixed"].any()
+def test_a_decoder_starts_from_the_best_linear_guess(faces):
+    targets = face_targets.targets_of(faces)
+    features, names = np.tile(faces.features, (20, 1)), 20 * faces.speakers
+    many = face_decoder.Faces(faces.images, features, names, names)
+    targets = dataclasses.replace(targets, faces=many, which=np.tile(targets.which, 20))
+    guess = face_decoder.generator(**targets.start(), width=0.1)
+    nothing = face_decoder.generator(**{**targets.start(), "linear": None}, width=0.1)
+    wrong = [
+        np.abs(face_decoder.to_faces(decoder, faces.features).astype(float) - faces.images).mean()
+        for decoder in (guess, nothing)
+    ]
+    assert wrong[0] < 0.5 * wrong[1]
+    # The shape is guessed as well: what is linear in the feature is found again.
+    moved = 100 * (faces.features[:, :1] - faces.features[:, :1].mean())
+    landmarks = targets.landmarks.copy()
+    landmarks[targets.which[:16]] = face_warp.MEAN_SHAPE + moved[:, :, None]
+    shifted = dataclasses.replace(targets, landmarks=landmarks)
+    known = landmarks[targets.which[:16]]
+    seen = face_decoder.generator(**shifted.start(), width=0.1).get_layer("landmarks")
+    seen = seen.predict_on_batch(faces.features)
+    assert np.abs(seen - known).mean() < 0.35 * np.abs(known - shifted.mean_shape()).mean()
 
 
 def test_a_picture_of_several_features_is_taken_apart_once(faces):
@@ -262,7 +274,7 @@ def test_missing_weights_are_named(tmp_path):
 
 def test_released_decoder_makes_a_face():
     decoder = face_decoder.released()
-    assert face_decoder.RELEASED.stat().st_size < 13e6
+    assert pretrained.FACE_DECODER.stat().st_size < 13e6
     assert face_decoder.to_faces(decoder, np.zeros((1, 128), "float32")).shape == (1, 128, 128, 3)
 
 
@@ -279,23 +291,14 @@ def test_drawing_and_both_trainings_are_the_same_on_jax(tmp_path):
             layer.set_weights([w + 0.05 * random.normal(size=w.shape) for w in layer.get_weights()])
     training.save(decoder, tmp_path / "decoder.keras")
     training.save(face_network.face_network(width=0.1, seed=2), tmp_path / "identity.keras")
-    other = "tensorflow" if keras.backend.backend() == "jax" else "jax"
-    script = Path(__file__).with_name("decoder_backend.py")
-    subprocess.run(
-        [sys.executable, str(script), str(tmp_path)],
-        env={**os.environ, "KERAS_BACKEND": other},
-        check=True,
-    )
-    here = decoder_backend.compute(tmp_path)
-    with np.load(tmp_path / f"{other}.npz") as there:
-        assert set(there) == set(here)
-        np.testing.assert_allclose(there["drawn"], here["drawn"], atol=1e-3)
-        for name, value in here.items():
-            of_critic = {"critic", "score", "maps", "loss"} & set(name.split("-")[1:])
-            if name.startswith("gan") and of_critic:
-                # Its first weights are random, and each backend has random numbers of its own.
-                assert np.isfinite(there[name]).all(), name
-            elif name != "drawn":
-                np.testing.assert_allclose(there[name][0], value[0], 2e-3, 1e-4, err_msg=name)
-                # Adam's first step is as long for a tiny gradient as for a large one.
-                np.testing.assert_allclose(there[name][1], value[1], rtol=0.1, err_msg=name)
+    here, there = computed_on_both(decoder_backend, tmp_path)
+    np.testing.assert_allclose(there["drawn"], here["drawn"], atol=1e-3)
+    for name, value in here.items():
+        of_critic = {"critic", "score", "maps", "loss"} & set(name.split("-")[1:])
+        if name.startswith("gan") and of_critic:
+            # Its first weights are random, and each backend has random numbers of its own.
+            assert np.isfinite(there[name]).all(), name
+        elif name != "drawn":
+            np.testing.assert_allclose(there[name][0], value[0], 2e-3, 1e-4, err_msg=name)
+            # Adam's first step is as long for a tiny gradient as for a large one.
+            np.testing.assert_allclose(there[name][1], value[1], rtol=0.1, err_msg=name)

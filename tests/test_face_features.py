@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from helpers import face_features, media
-from helpers.face_detection import detector
+from helpers.faces.face_detection import detector
 
 CLIPS = Path(__file__).parents[1] / "../shared/real_media/clips"
 real = pytest.mark.skipif(not CLIPS.is_dir(), reason=f"no real clips in {CLIPS}")
@@ -118,7 +118,18 @@ def test_a_reader_needs_labels_that_fit():
         face_features.AttributeReader.fit(features, ["F"] * 20, age)
 
 
-def test_the_released_reader_leaves_test_islanders_out(tmp_path, monkeypatch):
+def test_the_age_of_drawn_faces_is_read_through_a_line():
+    features, sex, age = labelled()
+    reader = face_features.AttributeReader.fit(features, sex, age)
+    younger = features - np.float32([0, 0.8, *[0] * 126])  # Drawn without wrinkles, say.
+    assert (reader.age(younger) - age).mean() < -6
+    line = reader.line_of_drawn(younger[:300], age[:300])
+    reader = face_features.AttributeReader.fit(features, sex, age, line)
+    assert abs((reader.age_of_drawn(younger) - age)[300:].mean()) < 2
+    assert abs((reader.age(features) - age).mean()) < 1, "true faces are read as before"
+
+
+def test_the_reader_of_a_folder_leaves_test_islanders_out(tmp_path):
     features, sex, age = labelled()
     test = np.arange(400) >= 300
     table = {
@@ -129,12 +140,9 @@ def test_the_released_reader_leaves_test_islanders_out(tmp_path, monkeypatch):
         "split": np.where(test, "test", "train"),
     }
     path = tmp_path / "islander_features.parquet"
-    monkeypatch.setattr(face_features, "ISLANDER_FEATURES", path)
-    face_features.released_attribute_reader.cache_clear()
     with pytest.raises(face_features.MissingModel, match="islander_features.parquet"):
-        face_features.released_attribute_reader()
+        face_features.attribute_reader_of(tmp_path)
     pq.write_table(pa.table(table), path)
-    reader = face_features.released_attribute_reader()
-    face_features.released_attribute_reader.cache_clear()
+    reader = face_features.attribute_reader_of(tmp_path)
     assert ((reader.sex(features) > 0.5) == (sex == "M")).mean() > 0.8
     assert reader.age(features).max() < 100

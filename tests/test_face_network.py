@@ -1,11 +1,14 @@
 """The teacher gives dlib's own numbers; the small network learns from it and is small."""
 
+import dlib
 import numpy as np
 import pytest
 from keras import ops
 
-from helpers import dlib_network, face_features, face_losses, face_network, face_targets
-from helpers.pairs import Faces
+from helpers import face_features, pretrained
+from helpers.faces import dlib_network
+from helpers.training import face_losses, face_network, face_targets
+from helpers.training.pairs import Faces
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +35,14 @@ def test_teacher_gives_the_numbers_of_dlib(teacher):
     random = np.random.default_rng(0)
     chips = random.integers(0, 256, (2, 5, 5, 3), "uint8").repeat(30, axis=1).repeat(30, axis=2)
     own = ops.convert_to_numpy(teacher(chips.astype("float32"), training=False))
-    dlibs = [face_features._network().compute_face_descriptor(chip) for chip in chips]
+    file = face_features.models_folder() / "dlib_face_recognition_resnet_model_v1.dat"
+    original = dlib.face_recognition_model_v1(str(file))
+    dlibs = [original.compute_face_descriptor(chip) for chip in chips]
     np.testing.assert_allclose(own, np.array(dlibs), atol=1e-5)
 
 
 def test_aligned_faces_are_described_as_in_notebook_02(teacher, targets):
-    from helpers import drawn_faces
+    from helpers.measuring import drawn_faces
 
     seen = face_network.describe_aligned(targets.images[:2], teacher)
     np.testing.assert_allclose(seen, drawn_faces.seen_features(targets.images[:2]), atol=1e-5)
@@ -97,13 +102,14 @@ def test_identity_loss_falls_when_the_face_is_right():
     assert loss(2 * centre - wanted) == pytest.approx(2, abs=1e-5)
 
 
-@pytest.mark.skipif(not face_network.RELEASED.is_file(), reason="The weights are not there.")
+@pytest.mark.skipif(not pretrained.FACE_NETWORK.is_file(), reason="The weights are not there.")
 def test_released_network_sees_drawn_faces_as_dlib_does():
     import pyarrow.parquet as pq
 
-    from helpers import drawn_faces, face_decoder
+    from helpers import face_decoder
+    from helpers.measuring import drawn_faces
 
-    assert face_network.RELEASED.stat().st_size <= 4e6
+    assert pretrained.FACE_NETWORK.stat().st_size <= 4e6
     features = pq.read_table(face_features.ISLANDER_FEATURES, columns=["feature"])["feature"]
     features = np.stack(features.to_numpy(zero_copy_only=False)[:12]).astype("float32")
     drawn = face_decoder.to_faces(face_decoder.released(), features)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from helpers import face_warp
-from helpers.face_warp import MEAN_SHAPE
+from helpers.networks import face_warp
+from helpers.networks.face_warp import MEAN_SHAPE
 
 NOSE = 30
 

@@ -43,6 +43,9 @@ def refused(capsys: pytest.CaptureFixture, *arguments: str) -> str:
         (("run", "--rows", "-3"), ("rows", "negative")),
         (("run", "--seed", "x"), ("--seed",)),
         (("run", "--frames-per-clip", "-1"), ("frames_per_clip", "negative")),
+        (("run", "--sample-rate", "8000"), ("16,000 samples per second",)),
+        (("run", "--window", "512"), ("window=512", "released")),
+        (("run", "--corpus", "avspeech", "--manifest", __file__), ("terms",)),
         (("run", "--only", "09"), ("'09'", "01", "07")),
         (("play",), ("play", "run", "reconstruct", "evaluate", "archipelago")),
         ((), ("run", "reconstruct", "evaluate", "archipelago")),
@@ -79,7 +82,7 @@ def test_the_refusal_reaches_the_shell() -> None:
 def test_run_hands_on_what_was_given_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from helpers import runs
+    from helpers.commands import runs
 
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos" / "one.mp4").touch()
@@ -97,10 +100,12 @@ def test_run_hands_on_what_was_given_and_nothing_else(
     assert seen["only"] == ["03_spectrogram", "04_voice_encoder"]
     assert command.main(["run", "--frames-per-clip", "3"]) == 0
     assert seen["values"] == {"frames_per_clip": 3}
+    assert command.main(["run", "--drop-clips", "--row-range", "1-5", "--clip-rate", "10"]) == 0
+    assert seen["values"] == {"keep_clips": False, "row_range": "1-5", "clip_rate": 10}
 
 
 def test_frames_per_clip_reaches_all_notebooks_that_use_faces() -> None:
-    from helpers import runs
+    from helpers.commands import runs
 
     for name in runs.NOTEBOOKS[1:]:
         notebook = nbformat.read(HOME / "notebooks" / f"{name}.ipynb", as_version=4)
@@ -109,10 +114,24 @@ def test_frames_per_clip_reaches_all_notebooks_that_use_faces() -> None:
         assert [each.source for each in injected] == ["FRAMES_PER_CLIP = 3"], name
 
 
+def test_a_setting_without_a_field_in_the_form_reaches_every_notebook() -> None:
+    from helpers.commands import runs
+    from helpers.settings import Settings
+
+    for name in runs.NOTEBOOKS:
+        notebook = nbformat.read(HOME / "notebooks" / f"{name}.ipynb", as_version=4)
+        runs.inject(notebook, {"clip_seconds": 6, "seed": 4})
+        names: dict = runs.parameters(notebook)
+        injected = next(each for each in notebook.cells if each.id == "injected-parameters")
+        exec(injected.source, names)
+        settings = Settings.from_form(names)
+        assert (settings.clip_seconds, settings.seed) == (6, 4), name
+
+
 def test_a_failed_notebook_gives_exit_code_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from helpers import runs
+    from helpers.commands import runs
 
     failed = [runs.NotebookReport("01_download", status="failed")]
     monkeypatch.setattr(runs, "run", lambda values, only: (tmp_path, failed))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -273,11 +271,3 @@ def test_encoding_is_fast_enough():
     decoding = time.process_time() - started
     assert encoding < 0.5, "expected about 0.15 s"
     assert decoding < 0.2, "expected about 0.03 s"
-
-
-def test_import_is_light():
-    heavy = "[m for m in ('av', 'cv2', 'librosa', 'tensorflow') if m in sys.modules]"
-    code = f"import sys, helpers.media, helpers.plots.style; print({heavy})"
-    root = Path(__file__).parents[1]
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
-    assert done.stdout.strip() == "[]", done.stderr

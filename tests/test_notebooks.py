@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import normalise_notebooks
 import numpy as np
 import pytest
 
-from helpers import exercises, runs
+from helpers import exercises, settings
+from helpers.commands import runs
+from helpers.settings import Settings
 
 HOME = Path(__file__).resolve().parents[1]
 NAMES = runs.NOTEBOOKS
 OPENING = ["title", "goals", "bootstrap", "params", "config", "imports", "check-inputs"]
-FORM = ("CORPUS", "MODE", "VIDEOS", "MANIFEST", "ROWS", "SEED", "USE_DRIVE", "WORKSPACE")
+FORM = (
+    *("CORPUS", "MODE", "VIDEOS", "MANIFEST", "ACCEPT_YOUTUBE_TERMS"),
+    *("ROWS", "SEED", "USE_DRIVE", "WORKSPACE", "MORE"),
+)
 LINES_A_CELL = 25
 LINES_A_NOTEBOOK = 200
 
@@ -47,6 +54,18 @@ def test_the_file_is_in_its_canonical_form(name: str) -> None:
     )
 
 
+def test_badges_bootstrap_and_readme_take_their_address_from_one_place() -> None:
+    readme = (HOME / "README.md").read_text(encoding="utf-8")
+    assert readme == normalise_notebooks.with_badges(readme), (
+        "Run: python tests/normalise_notebooks.py"
+    )
+    for name in NAMES:
+        assert normalise_notebooks.badge(name) in readme
+    place = f"{normalise_notebooks.REPO}/blob/{normalise_notebooks.REF}/notebooks/{NAMES[0]}"
+    assert place in normalise_notebooks.badge(NAMES[0])
+    assert normalise_notebooks.REPO in cell(NAMES[0], "bootstrap").source
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_skeleton(name: str) -> None:
     ids = [cell.id for cell in read(name).cells]
@@ -58,6 +77,15 @@ def test_the_skeleton(name: str) -> None:
     assert numbers == [str(number + 1) for number in range(len(numbers))] and numbers
     for number in numbers:
         assert ids.index(f"solution-{number}") == ids.index(f"exercise-{number}") + 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_there_are_two_exercises_and_questions_to_discuss(name: str) -> None:
+    ids = [cell.id for cell in read(name).cells]
+    assert {"exercise-1", "solution-1", "exercise-2", "solution-2", "about-exercises"} <= set(ids)
+    assert ids.index("about-exercises") < ids.index("exercise-1")
+    questions = re.findall(r"^\d\. .+\?", cell(name, "discussion").source, re.M)
+    assert len(questions) >= 3
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -82,10 +110,17 @@ def test_the_form_holds_literals_with_the_same_defaults_everywhere(name: str) ->
     assert {key: values[key] for key in FORM} == {key: first[key] for key in FORM}
     for line in cell(name, "params").source.splitlines():
         assert line.startswith("#") or "# @param" in line
-    # Every value of the form reaches the settings.
-    config = cell(name, "config").source
-    unused = [key for key in values if f"={key}," not in config and key != "VOICE"]
-    assert not unused
+    assert "Settings.from_form(globals())" in cell(name, "config").source
+    fields = {field.name.upper() for field in dataclasses.fields(Settings)}
+    assert set(values) - fields <= {"MORE", "VOICE"}
+    assert Settings.from_form(values) == Settings.make(), "the form holds the defaults"
+    assert choices(name, "CORPUS") == settings.CHOICES["corpus"]
+
+
+def choices(name: str, field: str) -> tuple[str, ...]:
+    """Returns what a menu in the form offers."""
+    line = re.search(rf"^{field} = .*# @param (\[.*\])", cell(name, "params").source, re.M)
+    return tuple(ast.literal_eval(line[1]))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -123,6 +158,7 @@ def test_a_solution_passes_its_check_and_the_bare_exercise_does_not(
 ) -> None:
     exercise, solution = cell(name, f"exercise-{number}"), cell(name, f"solution-{number}")
     assert "solution" in solution.metadata["tags"] and solution.metadata["cellView"] == "form"
+    assert solution.metadata["jupyter"] == {"source_hidden": True}
     check = re.findall(r"exercises\.\w+\((\w+)\)", exercise.source)
     assert check == re.findall(r"exercises\.\w+\((\w+)\)", solution.source)
     names = {"np": np, "exercises": exercises, "outcome": []}
@@ -156,6 +192,19 @@ def test_out_of_order_the_notebook_to_run_first_is_named(
                 exec(each.source, names)
             if each.id == "check-inputs":
                 break
+
+
+def test_one_cell_deletes_everything_that_was_cached_and_only_if_asked() -> None:
+    calls = []
+    workspace = SimpleNamespace(delete_everything=lambda: calls.append("deleted") or ["folder"])
+    session, source = (
+        SimpleNamespace(workspace=workspace),
+        cell(NAMES[0], "delete-everything").source,
+    )
+    exec(source, {"session": session})
+    assert not calls
+    exec(source.replace("= False", "= True"), {"session": session})
+    assert calls == ["deleted"]
 
 
 def test_without_helpers_and_without_colab_the_bootstrap_says_where_to_get_them(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
+import json
+import shutil
+import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
@@ -13,9 +16,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from helpers import packages
-from helpers.session import install_missing, missing_packages
+from helpers.packages import install_missing, missing_packages
 
-FREEZE = ROOT / "../shared/colab/pip-freeze.gpu.txt"
+COLAB = ROOT / "tests/colab_2026-08.txt"
+"""What Colab has installed, as names and versions."""
 
 
 @pytest.fixture
@@ -142,19 +146,66 @@ def test_the_requirements_have_lower_bounds_and_ceilings_and_no_pins():
         assert name == "yt-dlp" or "<" in operators, name
 
 
-def test_nothing_required_contradicts_what_colab_has():
-    if not FREEZE.is_file():
-        pytest.skip(f"no list of Colab's packages: {os.path.normpath(FREEZE)} is not there")
-    has = {}
-    for line in FREEZE.read_text().splitlines():
-        name, equals, version = line.partition("==")
-        if equals and not line.startswith("#"):
-            has[canonicalize_name(name)] = version.split(";")[0].strip()
+@pytest.fixture(scope="module")
+def colab_has() -> dict[str, str]:
+    """Version of each distribution on Colab, by its normalised name."""
+    lines = [line for line in COLAB.read_text().splitlines() if not line.startswith("#")]
+    return {canonicalize_name(n): v for n, _, v in (line.partition("==") for line in lines)}
+
+
+def test_nothing_required_contradicts_what_colab_has(colab_has):
     checked = 0
     for line, name in packages._wanted(ROOT / "requirements.txt"):
-        version = has.get(canonicalize_name(name))
+        version = colab_has.get(canonicalize_name(name))
         if version is not None:
             specifier = Requirement(line).specifier
             assert specifier.contains(version, prereleases=True), f"Colab has {name} {version}"
             checked += 1
     assert checked > 10
+
+
+def python_of_colab() -> str | None:
+    """A Python of the version that Colab runs, with pip; None where there is none."""
+    code = "import sys, pip; sys.exit(sys.version_info[:2] != (3, 13))"
+    others = Path.home().glob(".pyenv/versions/3.13.*/bin/python3.13")
+    for candidate in (sys.executable, shutil.which("python3.13"), *map(str, others)):
+        if (
+            candidate
+            and not subprocess.run([candidate, "-c", code], capture_output=True).returncode
+        ):
+            return candidate
+    return None
+
+
+@pytest.mark.slow
+def test_on_colab_nothing_that_is_preinstalled_moves(colab_has, monkeypatch, tmp_path):
+    """pip resolves what the bootstrap would ask for, as on Colab, and says what it would do."""
+    python = python_of_colab()
+    if python is None:
+        pytest.skip("no Python 3.13, which Colab runs, to resolve the requirements with")
+
+    def on_colab(name):
+        if canonicalize_name(name) not in colab_has:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return colab_has[canonicalize_name(name)]
+
+    monkeypatch.setattr(packages.importlib.metadata, "version", on_colab)
+    monkeypatch.setattr(packages.importlib.util, "find_spec", lambda name: name in ("dlib", "cv2"))
+    missing = missing_packages(ROOT / "requirements.txt")
+    monkeypatch.undo()
+    report = tmp_path / "report.json"
+    options = ["--dry-run", "--ignore-installed", "--report", str(report), "-c", str(COLAB)]
+    command = [python, "-m", "pip", "install", "--quiet", *options, *missing]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if "ResolutionImpossible" not in done.stderr and done.returncode:
+        pytest.skip(f"pip reaches no registry: {done.stderr.strip().splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+    new = {}
+    for item in json.loads(report.read_text())["install"]:
+        name, version = canonicalize_name(item["metadata"]["name"]), item["metadata"]["version"]
+        if name not in colab_has:
+            new[name] = version
+        assert colab_has.get(name, version) == version, f"{name} would move to {version}"
+    assert {"av", "mtcnn", "espeakng-loader"} <= set(new)
+    assert len(new) < 12, f"the bootstrap brings more than it should: {new}"
+    print("New on Colab, and nothing moves:", ", ".join(sorted(new)))

@@ -35,6 +35,13 @@ def test_outcomes_counts_every_reason():
     figure.canvas.draw()
 
 
+def test_reasons_that_differ_in_what_was_measured_are_one_bar():
+    reasons = ("3.1 of 6.5 s can be read.", "3.2 of 6.5 s can be read.", "HTTP 403", "HTTP 404")
+    figure = clips.outcomes([{"status": "failed", "reason": reason} for reason in reasons])
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == ["failed: … of … s can be read.", "failed: HTTP 403", "failed: HTTP 404"]
+
+
 def test_nothing_to_draw_is_said():
     for figure in (clips.contact_sheet([]), clips.outcomes([])):
         assert "no" in figure.axes[0].texts[0].get_text()

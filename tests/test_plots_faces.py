@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from helpers.face_crop import template, to_jpeg
-from helpers.face_detection import Detection
+from helpers.faces.face_detection import Detection
 from helpers.plots import faces
 
 PICTURE = np.full((128, 128, 3), 120, np.uint8)
@@ -35,6 +35,7 @@ def test_figures_are_drawn():
         faces.crops([row, rejected] * 5, title="Crops"),
         faces.side_by_side({"true": [PICTURE, None], "voice": [PICTURE / 255]}, ["one", "two"]),
         faces.canonical([PICTURE] * 9, template()),
+        faces.generated({"low to high": [PICTURE] * 3, "islands": [PICTURE]}, ["-1", "0", "1"]),
     ]
     for figure in figures:
         figure.canvas.draw()
@@ -46,12 +47,19 @@ def test_rows_of_features_are_grouped_by_person_and_leave_out_what_never_differs
     values[:, ::2] = 0
     drawn = faces.features(values, ["one", "one", "two", "two", "three"])
     drawn.canvas.draw()
-    (place,) = drawn.axes
+    place, shades = drawn.axes
     assert place.images[0].get_array().shape == (5, 128)
     assert np.isfinite(place.images[0].get_array()).all()
     assert [label.get_text() for label in place.get_yticklabels()] == ["one", "two", "three"]
     assert list(place.get_yticks()) == [0.5, 2.5, 4.0]
     assert "of 4,096" in place.get_xlabel()
+    assert "SD" in shades.get_ylabel()
+
+
+def test_every_generated_face_that_is_shown_bears_the_mark():
+    drawn = faces.generated({"walk": np.stack([PICTURE] * 3)})
+    for place in drawn.axes:
+        assert (place.images[0].get_array() == 255).any()
 
 
 def test_nothing_to_draw_is_said():

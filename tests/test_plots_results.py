@@ -1,11 +1,14 @@
 """Figures of results: they show chance and galleries, and say so when there is nothing to draw."""
 
+import types
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 from helpers import evaluation
 from helpers.face_features import AttributeReader
+from helpers.measuring import failures
 from helpers.measuring import measures as m
 from helpers.plots import attributes, results
 
@@ -86,13 +89,31 @@ def test_pairs_are_drawn_with_marked_faces(pair_count):
         predicted=np.zeros(128),
         face=np.full((128, 128, 3), 100, np.uint8),
     )
-    for draw in (results.voices_to_faces, results.true_and_reconstructed):
-        figure = draw([pair] * pair_count)
-        assert isinstance(figure, Figure) and "somebody" in _texts(figure)
-        shown = [image.get_array() for axes in figure.axes for image in axes.get_images()]
-        faces = [image for image in shown if image.shape == (128, 128, 3)]
-        assert len(faces) == pair_count
-        assert all((np.asarray(face) != 100).any() for face in faces), "faces without a mark"
+    figure = results.voices_to_faces([pair] * pair_count)
+    assert isinstance(figure, Figure) and "somebody" in _texts(figure)
+    shown = [image.get_array() for axes in figure.axes for image in axes.get_images()]
+    faces = [image for image in shown if image.shape == (128, 128, 3)]
+    assert len(faces) == pair_count
+    assert all((np.asarray(face) != 100).any() for face in faces), "faces without a mark"
+
+
+def test_failures_are_shown_with_their_rule_and_a_marked_face():
+    pair = types.SimpleNamespace(
+        speaker_id="somebody",
+        sex="F",
+        age=30.0,
+        waveform=np.zeros(96_000, np.float32),
+        crop=np.zeros((224, 224, 3), np.uint8),
+        face=np.full((128, 128, 3), 100, np.uint8),
+    )
+    chosen = [failures.Failure(0, "rank", 80.0, "rank at 80 % of the gallery")]
+    figure = results.failures(chosen, [pair])
+    assert "rank at 80 % of the" in _texts(figure).replace("\n", " ")
+    far = results.failures([failures.Failure(0, "unfamiliar", 0.5, "distance 0.50")], [pair])
+    assert "unfamiliar: distance 0.50; F, 30" in _texts(far).replace("\n", " ")
+    drawn = figure.axes[1].get_images()[0].get_array()
+    assert (drawn == 255).any(), "a face without a mark"
+    assert "no" in _texts(results.failures([], [pair]))
 
 
 def test_a_voice_and_its_face_stand_side_by_side():
@@ -107,5 +128,4 @@ def test_with_nothing_to_draw_the_figure_says_so():
     for figure in (results.retrieval(few), results.matched(few), attributes.apparent(few)):
         assert "Too few" in _texts(figure)
     assert "no pair" in _texts(results.voices_to_faces([]))
-    assert "no pair" in _texts(results.true_and_reconstructed([]))
     assert "Too few" in _texts(results.similarities(np.zeros(1), np.zeros(0)))

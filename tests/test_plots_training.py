@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from helpers.face_warp import MEAN_SHAPE
+from helpers.networks.face_warp import MEAN_SHAPE
 from helpers.plots import training
 
 
@@ -23,12 +23,20 @@ def test_anatomy_has_landmarks_texture_and_face_of_each():
     figure = training.anatomy(np.stack(4 * [MEAN_SHAPE]), faces, faces, MEAN_SHAPE)
     assert len(figure.axes) == 12
     assert [axis.get_ylabel() for axis in figure.axes[::4]] == ["landmarks", "texture", "face"]
-    # Drawn faces carry their mark, textures are no faces.
+    # What is drawn carries its mark: a texture looks like a face, too.
     shown = [axis.get_images()[0].get_array() for axis in figure.axes]
-    assert np.ptp(shown[4]) == 0
-    assert shown[8].max() == 255
+    assert all(picture.max() == 255 for picture in shown[4:])
     true = training.anatomy(MEAN_SHAPE[None], faces[:1], faces[:1], MEAN_SHAPE, generated=False)
-    assert np.ptp(true.axes[2].get_images()[0].get_array()) == 0
+    assert all(np.ptp(axis.get_images()[0].get_array()) == 0 for axis in true.axes[1:])
+
+
+def test_the_landmarks_of_all_faces_are_drawn_to_one_scale():
+    faces = np.full((2, 128, 128, 3), 0.5)
+    shapes = np.stack([MEAN_SHAPE, MEAN_SHAPE + 20])
+    figure = training.anatomy(shapes, faces, faces, MEAN_SHAPE)
+    first, second = figure.axes[:2]
+    assert first.get_xlim() == second.get_xlim() == tuple(reversed(first.get_ylim()))
+    assert first.get_xlim()[1] > (MEAN_SHAPE + 100).max()
 
 
 def test_curves_show_the_terms_that_were_measured():
@@ -42,3 +50,10 @@ def test_curves_show_the_terms_that_were_measured():
     assert {"Discriminator", "Matching maps", "Identity"} <= labels(
         training.adversarial_curves(measures)
     )
+
+
+def test_a_face_taken_for_real_has_a_score_above_zero():
+    """In the loss of the generator the score counts less than nothing; a reader sees it upright."""
+    figure = training.adversarial_curves({"critic": [1.0, 0.9], "score": [0.4, -0.3]})
+    (score,) = (line for line in figure.axes[0].get_lines() if "Score" in line.get_label())
+    assert list(score.get_ydata()) == [-0.4, 0.3]

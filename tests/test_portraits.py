@@ -9,6 +9,8 @@ import sys
 import numpy as np
 import pytest
 
+from helpers.archipelago.clips import FACE_MIDDLE
+from helpers.archipelago.head import project
 from helpers.archipelago.islanders import HAIR_STYLES, islander
 from helpers.archipelago.portraits import STUDIO, Pose, Puppet, light, portrait
 
@@ -101,10 +103,13 @@ def test_mouth_and_lids_move_only_where_they_are():
 
 def test_a_turned_head_turns():
     puppet = Puppet(islander(2), 1, 160)
-    left, right = (puppet.face_centre(Pose(yaw=yaw)) for yaw in (-15, 15))
-    assert left[0] < 0.48 < 0.52 < right[0]
-    assert puppet.face_centre(Pose(pitch=10))[1] < puppet.face_centre(Pose(pitch=-10))[1]
-    assert 0.45 < puppet.face_centre(Pose())[1] < 0.68
+
+    def face(**turn: float) -> tuple[float, float]:
+        return project(puppet.look, Pose(**turn), FACE_MIDDLE)
+
+    assert face(yaw=-15)[0] < 0.48 < 0.52 < face(yaw=15)[0]
+    assert face(pitch=10)[1] < face(pitch=-10)[1]
+    assert 0.45 < face()[1] < 0.68
     assert puppet.frame(Pose()).shape == (160, 160, 3)
 
 

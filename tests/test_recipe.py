@@ -9,14 +9,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from helpers import face_crop, face_decoder, face_network, settings, voice_encoder, weights
+from helpers import face_crop, face_decoder, settings, voice_encoder, weights
 from helpers.archipelago.islanders import islander
-from helpers.pretrained import recipe
+from helpers.pretrained import islander_tables, recipe
 from helpers.pretrained.sizes import Sizes
+from helpers.training import face_network
 
 ISLANDERS = 100
 FILES = [
     "SHA256SUMS",
+    "drawn_ages.json",
     "face_decoder.keras",
     "face_network.keras",
     "islander_features.parquet",
@@ -34,13 +36,13 @@ def asked(monkeypatch) -> list[int]:
         numbers.extend(some)
         return [face_of(number) for number in some]
 
-    monkeypatch.setattr(recipe, "face_rows", faces)
+    monkeypatch.setattr(islander_tables, "face_rows", faces)
     for rows, recordings in (
-        ("voice_rows", recipe.UTTERANCES),
-        ("register_rows", recipe.REGISTERS),
+        ("voice_rows", islander_tables.UTTERANCES),
+        ("register_rows", islander_tables.REGISTERS),
     ):
         voices = functools.partial(voices_of, recordings=recordings)
-        monkeypatch.setattr(recipe, rows, voices)
+        monkeypatch.setattr(islander_tables, rows, voices)
     for room, network in (
         (voice_encoder, "compact"),
         (face_decoder, "generator"),

@@ -12,12 +12,12 @@ import pytest
 from conftest import FakeManifest
 from range_server import range_server
 
-from helpers import recognition_weights, web
-from helpers.face_features import MissingModel
-from helpers.recognition_weights import NETWORKS, weights_file
+from helpers.downloading import web
+from helpers.faces import recognition_weights
+from helpers.faces.recognition_weights import NETWORKS, weights_file
 from helpers.settings import Settings
 from helpers.tables import Workspace
-from helpers.weights import BadWeights
+from helpers.weights import BadWeights, MissingModel
 
 FILE = NETWORKS["vggface"].file
 BODY = b"\x89HDF\r\n\x1a\n" + random.Random(0).randbytes(500_000)
@@ -215,7 +215,7 @@ def test_another_machine_takes_the_file_from_drive(server, tmp_path: Path) -> No
 
 def test_deleting_everything_deletes_the_weights(server, workspace) -> None:
     folder = weights_file(workspace, "vggface").parent
-    assert folder in workspace.delete_everything() and not folder.exists()
+    assert str(folder) in workspace.delete_everything() and not folder.exists()
 
 
 def test_the_sizes_expected_are_those_of_files_that_keras_2_wrote() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from conftest import ROOT
 
-from helpers import runs
+from helpers.commands import runs
 
 FORM = 'CORPUS = "archipelago"  # @param ["archipelago"]\nSEED = 0  # @param {type: "integer"}'
 
@@ -58,7 +59,7 @@ def test_a_run_leaves_notebooks_page_summary_and_latest(
         "from matplotlib.figure import Figure\nfrom helpers.plots import style\n"
         "drawn, axes = style.figure(); axes[0, 0].plot([1, 2]); drawn"
     )
-    path = f"import sys; sys.path.insert(0, {str(Path(runs.__file__).parents[1])!r})\n"
+    path = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
     write(home, "01_first", path + draw, tags=("picture",))
     finish = (
         f"import json; json.dump({{'metrics': {{'r_at_10': 0.5}}}}, open({str(ledger)!r}, 'w'))"
@@ -139,3 +140,24 @@ def test_the_figures_of_a_run_are_those_that_were_measured(capsys: pytest.Captur
     reports[1].metrics = {"clips_made": 0}
     assert "clips_per_second" not in runs.figures(reports)
     assert runs.figures([]) == {}
+
+
+def test_the_html_of_a_notebook_keeps_the_solutions_of_its_exercises_to_itself(
+    tmp_path: Path,
+) -> None:
+    stub = nbformat.v4.new_code_cell("def answer():\n    return ...", id="exercise-1")
+    solved = nbformat.v4.new_code_cell("def answer():\n    return 6174", id="solution-1")
+    solved.metadata["tags"] = ["solution"]
+    solved.outputs = [nbformat.v4.new_output("stream", text="answer is right.")]
+    notebook = nbformat.v4.new_notebook(cells=[stub, solved])
+    runs.write_html(notebook, tmp_path / "page.html", "page")
+    page = (tmp_path / "page.html").read_text()
+    assert "answer is right" in page and "6174" not in page and "..." in page
+    assert "6174" in notebook.cells[1].source
+
+
+def test_source_that_a_cell_shows_is_in_the_font_of_code(tmp_path: Path) -> None:
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("show_source(len)")])
+    runs.write_html(notebook, tmp_path / "page.html", "page")
+    head = (tmp_path / "page.html").read_text().split("</head>")[0]
+    assert ".highlight pre { font-family: var(--jp-code-font-family)" in head

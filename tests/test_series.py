@@ -11,8 +11,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from helpers import manifests, runs
+from helpers import manifests
 from helpers.archipelago import clips
+from helpers.commands import runs
 from helpers.settings import Settings
 from helpers.tables import Workspace
 

@@ -19,22 +19,6 @@ STUB = ROOT / "tests/colab_stub"
 
 
 @pytest.fixture
-def colab(monkeypatch, tmp_path):
-    """Makes this process take itself to be on Colab, with Drive mounted below tmp_path."""
-    import google
-
-    monkeypatch.setattr(google, "__path__", [str(STUB / "google"), *google.__path__])
-    monkeypatch.setenv("SPEECH2FACE_DRIVE", str(tmp_path / "drive"))
-    monkeypatch.delenv("SPEECH2FACE_WORKSPACE", raising=False)
-    import google.colab
-
-    yield google.colab
-    for name in [name for name in sys.modules if name.startswith("google.colab")]:
-        del sys.modules[name]
-    del google.colab
-
-
-@pytest.fixture
 def start(tmp_path):
     """Starts a small session in a folder of its own."""
 

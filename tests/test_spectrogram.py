@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from helpers import media, spectrogram
+from helpers import download, media, spectrogram
 from helpers.settings import FFT_POINTS, HOP_SAMPLES, WINDOW_SAMPLES
 
 SECOND = 16_000
@@ -216,25 +216,22 @@ def test_a_broken_or_missing_clip_keeps_its_reason():
     assert (row["status"], row["reason"]) == ("gone", "The video was removed.")
 
 
-def test_build_speech_makes_missing_shards_only(tmp_path):
+def test_each_clip_becomes_one_row_of_speech(workspace, tmp_path):
     video = wav(tmp_path / "a.wav", voice(seconds=1.0))
     rows = [clip(video) | {"clip_id": f"a-{n}"} for n in range(4)]
+    rows[2] |= {"status": "gone", "reason": "The video was removed.", "video": None}
+    keys = [row["clip_id"] for row in rows]
+    workspace.table("clips").build(keys, lambda _: rows, download.SCHEMA, progress=False)
+    assert spectrogram.build_speech(SimpleNamespace(workspace=workspace)).made == 4
+    made = workspace.require("speech").read(["clip_id", "status"]).to_pylist()
+    assert [row["clip_id"] for row in made] == keys
+    assert [row["status"] for row in made] == ["ok", "ok", "gone", "ok"]
 
-    class Clips:
-        def read(self, columns):
-            import pyarrow as pa
 
-            return pa.table({name: [row[name] for row in rows] for name in columns})
-
-        def rows(self, columns):
-            return ({name: row[name] for name in columns} for row in rows)
-
-    class Speech:
-        def build(self, keys, make, schema):
-            assert keys == ["a-0", "a-1", "a-2", "a-3"]
-            assert schema is spectrogram.SCHEMA
-            return make(keys[2:])  # The first shard is there already.
-
-    workspace = SimpleNamespace(require=lambda name: Clips(), table=lambda name: Speech())
-    made = spectrogram.build_speech(SimpleNamespace(workspace=workspace))
-    assert [row["clip_id"] for row in made] == ["a-2", "a-3"]
+def test_window_hop_points_and_power_can_be_chosen(tmp_path):
+    layer = spectrogram.Spectrogram(power=1, window=800, hop=200, fft_points=1024)
+    waveform = np.sin(np.arange(16_000) / 5).astype("float32")[None]
+    parts = np.asarray(layer(waveform))
+    assert parts.shape == (1, 77, 513, 2) == layer.compute_output_shape((1, 16_000))
+    again = spectrogram.Spectrogram.from_config(layer.get_config())
+    assert np.array_equal(np.asarray(again(waveform)), parts)

@@ -17,8 +17,9 @@ import pyarrow as pa
 import pytest
 from conftest import ROOT, FakeManifest
 
-from helpers import drive, tables
+from helpers import tables
 from helpers.settings import Settings
+from helpers.storage import drive
 from helpers.tables import DamagedTable, MissingTable, Workspace
 
 SCHEMA = pa.schema(
@@ -59,6 +60,7 @@ class Maker:
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch):
     monkeypatch.setattr(tables, "SHARD_CLIPS", 4)
+    monkeypatch.setattr(drive, "_FLUSH_WAITS_S", (0.01, 0.02))
 
 
 @pytest.fixture
@@ -197,6 +199,39 @@ def test_a_stage_with_new_columns_makes_its_table_again(workspace, make):
     assert workspace.require("clips").read().schema == wider
 
 
+def test_rows_that_failed_are_tried_again_twice_in_later_runs(workspace):
+    asked = []
+
+    def make(keys, helped=()):
+        asked.append(list(keys))
+        return [
+            row | {"split": "failed" if row["clip_id"] in failing - set(helped) else "ok"}
+            for row in rows_of(keys)
+        ]
+
+    def run(helped=()):
+        asked.clear()
+        table = workspace.table("clips")
+        return table.build(KEYS, lambda k: make(k, helped), SCHEMA, retry={"split": "failed"})
+
+    failing = {"clip-1", "clip-5", "clip-6"}
+    run()
+    before = workspace.table("clips").content
+    report = run()
+    assert asked == [["clip-1"], ["clip-5", "clip-6"]]
+    assert (report.made, report.kept) == (3, 7)
+    assert workspace.table("clips").content == before  # Nothing helped: 02 and 03 stay valid.
+    run(helped=["clip-5"])
+    table = workspace.require("clips")
+    assert [row["clip_id"] for row in table.rows() if row["split"] == "failed"] == [
+        "clip-1",
+        "clip-6",
+    ]
+    assert [row["clip_id"] for row in table.rows()] == KEYS
+    assert run().made == 0
+    assert asked == []
+
+
 def test_other_keys_make_only_the_shards_that_differ(workspace, make):
     build(workspace)
     assert build(workspace, make=make, keys=KEYS[:6]).kept == 4
@@ -298,6 +333,7 @@ def test_a_workspace_without_a_manifest_says_so(tmp_path):
 def in_another_process(workspace, body: str, **options) -> subprocess.Popen:
     script = f"""
         import os, signal, sys, time
+        import pyarrow.parquet as pq
         sys.path[:0] = [{str(ROOT)!r}, {str(ROOT / "tests")!r}]
         from test_tables import *
         tables.SHARD_CLIPS = 4
@@ -309,13 +345,13 @@ def in_another_process(workspace, body: str, **options) -> subprocess.Popen:
 
 def test_kill_9_in_the_middle_of_a_shard_loses_that_shard_only(workspace, make):
     body = """
-        write = tables.pq.write_table
+        write = pq.write_table
         def half(table, path, **options):
             if "00002" not in path.name:
                 return write(table, path, **options)
             path.write_bytes(b"PAR1 half a shard")
             os.kill(os.getpid(), signal.SIGKILL)
-        tables.pq.write_table = half
+        pq.write_table = half
         build(workspace)
         """
     assert in_another_process(workspace, body).wait() == -signal.SIGKILL
@@ -405,8 +441,8 @@ def test_a_full_disk_is_named_and_leaves_no_half_file(tmp_path):
 
 
 def test_nothing_is_pickled():
-    for room in ("tables", "stages", "drive", "manifests", "rows", "session"):
-        assert "pickle" not in (ROOT / "helpers" / f"{room}.py").read_text()
+    for room in (ROOT / "helpers").rglob("*.py"):
+        assert "pickle" not in room.read_text().replace("allow_pickle=False", ""), room
 
 
 # --- Drive ---------------------------------------------------------------------------------------
@@ -442,12 +478,13 @@ def test_the_index_goes_to_drive_after_the_files_it_vouches_for(on_drive, monkey
     monkeypatch.setattr(drive.Mirror, "publish", remembered)
     build(on_drive("first"))
     assert order[-1] == "index.json"
-    assert order.index("00002.parquet") < len(order) - 1 - order[::-1].index("index.json")
+    shard = next(number for number, name in enumerate(order) if name.startswith("00002-"))
+    assert shard < len(order) - 1 - order[::-1].index("index.json")
 
 
 def test_a_bad_copy_on_drive_is_remade_not_believed(on_drive, make, tmp_path, capsys):
     build(on_drive("first"))
-    flip(next((tmp_path / "drive").rglob("00001.parquet")))
+    flip(next((tmp_path / "drive").rglob("00001-*.parquet")))
     second = on_drive("second")
     with pytest.raises(DamagedTable, match="00001.parquet"):
         second.require("clips")
@@ -458,14 +495,14 @@ def test_a_bad_copy_on_drive_is_remade_not_believed(on_drive, make, tmp_path, ca
 
 def test_a_file_that_never_reached_drive_is_remade(on_drive, make, tmp_path):
     build(on_drive("first"))
-    next((tmp_path / "drive").rglob("00000.parquet")).write_bytes(b"")
+    next((tmp_path / "drive").rglob("00000-*.parquet")).write_bytes(b"")
     build(on_drive("second"), make=make)
     assert make.asked == KEYS[:4]
 
 
 def test_a_file_that_drive_lost_is_copied_there_again(on_drive, tmp_path):
     build(on_drive("first"))
-    next((tmp_path / "drive").rglob("00000.parquet")).write_bytes(b"")
+    next((tmp_path / "drive").rglob("00000-*.parquet")).write_bytes(b"")
     assert build(on_drive("first")).made == 0
     assert on_drive("second").require("clips").read().num_rows == 10
 
@@ -517,6 +554,95 @@ def test_a_copy_that_was_cut_short_is_noticed(on_drive, monkeypatch, capsys):
     monkeypatch.setattr(drive.shutil, "copyfile", short)
     build(on_drive("first"))
     assert "differs from the original" in capsys.readouterr().out
+
+
+# --- low disk ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def slim(on_drive):
+    """A workspace whose clips were dropped, with `faces` and `speech` made from them."""
+    workspace = on_drive("slim", keep_clips=False)
+    for name in ("clips", "faces", "speech"):
+        build(workspace, name)
+        workspace.drop_clips()
+    return workspace
+
+
+def test_clips_are_dropped_when_faces_and_speech_are_there_and_not_before(on_drive, capsys):
+    workspace = on_drive("slim", keep_clips=False)
+    build(workspace)
+    build(workspace, "faces")
+    workspace.drop_clips()
+    assert workspace.require("clips").read()["video"].null_count == 0
+    build(workspace, "speech")
+    workspace.drop_clips()
+    assert workspace.table("clips").read()["video"].null_count == len(KEYS)
+    assert "The clips were dropped" in capsys.readouterr().out
+
+
+def test_after_that_the_later_stages_still_run_and_a_second_run_does_nothing(slim, make):
+    for name in ("clips", "faces", "speech"):
+        assert build(slim, name, make).made == 0
+        assert slim.require(name).read(["clip_id"])["clip_id"].to_pylist() == KEYS
+    slim.drop_clips()
+    assert slim.checkpoints("encoder").folder.parent.name == "encoder"
+    assert make.asked == []
+
+
+def test_clips_are_dropped_on_drive_too(slim, on_drive, tmp_path):
+    assert len(list((tmp_path / "drive" / "clips").rglob("*.parquet"))) == 3
+    elsewhere = on_drive("elsewhere", keep_clips=False)
+    assert elsewhere.require("clips").read()["video"].null_count == len(KEYS)
+    assert elsewhere.require("speech").read().num_rows == len(KEYS)
+
+
+def test_whoever_wants_a_dropped_clip_is_told_what_to_run(slim):
+    with pytest.raises(MissingTable, match="dropped.*keep_clips.*01_download again"):
+        slim.require("clips").read(["clip_id", "video"])
+    other = Workspace(slim.local, Settings.make(keep_clips=False, frames_per_clip=4))
+    other.use(FakeManifest())
+    clips = other.require("clips")
+    with pytest.raises(MissingTable, match="dropped.*keep_clips.*01_download again"):
+        other.table("faces").build_from(clips, faces_of, SCHEMA, SCHEMA.names, progress=False)
+
+
+def faces_of(rows, settings):
+    return list(rows)
+
+
+def test_going_back_makes_the_clips_anew_and_keeps_what_was_made_from_them(slim, make):
+    back = Workspace(slim.local, Settings.make(keep_clips=True)).use(FakeManifest())
+    rows = [{"clip_id": key} for key in KEYS]
+    made = back.table("clips").build_from_rows(rows, clips_of, SCHEMA, progress=False)
+    assert made.made == len(KEYS)
+    assert back.require("clips").read()["video"].null_count == 0
+    assert back.table("faces").complete and back.table("speech").complete
+
+
+def clips_of(rows, settings):
+    return rows_of([row["clip_id"] for row in rows])
+
+
+def test_kill_9_while_clips_are_dropped_costs_one_shard_at_most(on_drive, workspace, make):
+    for name in ("clips", "faces", "speech"):
+        build(workspace, name)
+    body = """
+        workspace = Workspace(workspace.local, Settings.make(keep_clips=False)).use(FakeManifest())
+        write = pq.write_table
+        def killed(table, path, **options):
+            write(table, path, **options)
+            if "00001" in path.name:
+                os.kill(os.getpid(), signal.SIGKILL)
+        pq.write_table = killed
+        workspace.drop_clips()
+        """
+    assert in_another_process(workspace, body).wait() == -signal.SIGKILL
+    slim = Workspace(workspace.local, Settings.make(keep_clips=False)).use(FakeManifest())
+    assert build(slim, make=make).made <= 4
+    slim.drop_clips()
+    assert slim.table("faces").complete
+    assert slim.table("clips").read()["video"].null_count == len(KEYS)
 
 
 # --- checkpoints and cleaning up -----------------------------------------------------------------
@@ -590,15 +716,16 @@ def test_one_call_deletes_everything_here_and_on_drive_and_nothing_else(trained,
     assert mine.exists()
     assert [path for path in workspace.local.iterdir() if path != mine] == []
     assert not list((tmp_path / "drive").rglob("*.parquet"))
-    assert workspace.local / "clips" in deleted
-    assert tmp_path / "drive" / "clips" in deleted
+    assert str(workspace.local / "clips") in deleted
+    assert str(tmp_path / "drive" / "clips") in deleted
 
 
 def test_the_index_says_what_it_was_made_from(trained):
     workspace = trained("first")
     index = json.loads((workspace.table("faces").folder / "index.json").read_text())
     assert index["complete"] is True
-    assert index["identity"]["settings"] == {"features": "dlib", "frames_per_clip": 2}
+    settings = {"detector": "mtcnn", "features": "dlib", "frames_per_clip": 2}
+    assert index["identity"]["settings"] == settings
     assert index["identity"]["inputs"] == {"clips": workspace.table("clips").content}
     first = index["files"]["00000.parquet"]
     assert first["rows"] == 4

@@ -9,7 +9,9 @@ import pytest
 import tiny_trainings
 from tiny_trainings import TRAININGS
 
-from helpers import training, training_run, unfinished
+from helpers import training
+from helpers.storage import unfinished
+from helpers.training import training_run
 
 
 class KilledError(Exception):

@@ -24,15 +24,15 @@ from helpers import (
     media,
     spectrogram,
     training,
-    vgg_face,
-    voice_networks,
 )
-from helpers import pairs as pairs_room
 from helpers.archipelago import portraits
 from helpers.archipelago.islanders import islander
-from helpers.recognition_weights import NETWORKS
+from helpers.faces import vgg_face
+from helpers.faces.recognition_weights import NETWORKS
+from helpers.networks import voice_networks
 from helpers.settings import Settings
 from helpers.tables import MissingTable, Workspace
+from helpers.training import pairs as pairs_room
 
 PEOPLE = 3
 FRAMES = 2

@@ -17,11 +17,10 @@ import pytest
 from conftest import ROOT
 from keras2_weights import FILES
 
-from helpers import vgg_face
-from helpers.face_features import MissingModel
-from helpers.recognition_weights import NETWORKS
+from helpers.faces import vgg_face
+from helpers.faces.recognition_weights import NETWORKS
 from helpers.settings import FEATURE_SIZES
-from helpers.weights import BadWeights
+from helpers.weights import BadWeights, MissingModel
 
 KINDS = list(NETWORKS)
 
@@ -288,8 +287,8 @@ def test_on_jax_the_features_are_the_same(keras2: Path, tmp_path: Path) -> None:
     pytest.importorskip("jax")
     code = (
         "import sys, numpy as np; sys.path[:0] = sys.argv[2:]; from pathlib import Path; "
-        "from keras2_weights import narrowed; from helpers import vgg_face; "
-        "from helpers.recognition_weights import NETWORKS; models = vgg_face._package(); "
+        "from keras2_weights import narrowed; from helpers.faces import vgg_face; "
+        "from helpers.faces.recognition_weights import NETWORKS; models = vgg_face._package(); "
         "models.Conv2D, models.Dense = narrowed(models.Conv2D), narrowed(models.Dense); "
         "folder = Path(sys.argv[1]); kept = np.load(folder / 'features.npz'); "
         "describe = vgg_face.FaceDescriber('vggface', folder / NETWORKS['vggface'].file); "

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from keras import ops
 
-from helpers import augmentation, media, pairs, training, voice_encoder
+from helpers import media, pretrained, training, voice_encoder
+from helpers.networks import augmentation
+from helpers.training import pairs
 
 SIZE = 8
 
@@ -198,7 +200,7 @@ def test_too_few_pairs_say_so_in_one_sentence(few):
     assert sentence.count(".") == 1
     nobody = voice_encoder.Pairs(few.waveforms[:0], few.features[:0], [], [])
     assert "from 50 people on" in voice_encoder.enough_to_train(nobody)
-    count = 2 * voice_encoder.MINIMUM_PAIRS
+    count = 2 * pairs.MINIMUM_PAIRS
     many = voice_encoder.Pairs(
         few.waveforms, np.zeros((count, SIZE)), [str(n) for n in range(count)], ["c"] * count
     )
@@ -284,12 +286,13 @@ def test_the_released_encoder_is_refused_for_other_features():
 def test_what_the_papers_loss_looks_through_depends_on_the_features(few, monkeypatch):
     from types import SimpleNamespace
 
-    from helpers import face_decoder, recognition_weights, vgg_face
+    from helpers.faces import recognition_weights, vgg_face
+    from helpers.networks import decoder_networks
     from helpers.settings import Settings
 
     fc8 = (np.ones((SIZE, 3), "float32"), np.zeros(3, "float32"))
-    decoder = face_decoder.generator(SIZE, width=0.05)
-    monkeypatch.setattr(face_decoder, "released", lambda: decoder)
+    decoder = decoder_networks.generator(SIZE, width=0.05)
+    monkeypatch.setattr(decoder_networks, "released", lambda: decoder)
     monkeypatch.setattr(recognition_weights, "weights_file", lambda workspace, kind: kind)
     monkeypatch.setattr(vgg_face, "last_layer", lambda kind, path: fc8)
     heads = {}
@@ -328,5 +331,5 @@ def test_calibration_stays_at_the_mean_face_when_the_voice_says_the_opposite(few
 def test_released_encoder_hears_a_voice():
     encoder = voice_encoder.released()
     assert encoder.output_shape == (None, 128)
-    assert voice_encoder.RELEASED.stat().st_size < 13e6
+    assert pretrained.VOICE_ENCODER.stat().st_size < 13e6
     assert np.isfinite(encoder.predict_on_batch(np.zeros((1, 96_000), "float32"))).all()

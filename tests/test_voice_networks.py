@@ -1,16 +1,13 @@
 """The paper's encoder to the unit, the published one beside it, and what every network shares."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import keras
 import numpy as np
 import pytest
 import voice_backend
+from other_backend import computed_on_both
 
-from helpers import spectrogram, training, voice_layers, voice_networks
+from helpers import spectrogram, training
+from helpers.networks import voice_layers, voice_networks
 from helpers.settings import SPEECH_SAMPLES
 
 # Channels of the nine convolutions, and what is left of 598 x 257 after each, with its maximum.
@@ -178,18 +175,16 @@ def test_networks_losses_and_training_are_the_same_on_jax(tmp_path):
     for name in voice_backend.NETWORKS:
         network = voice_networks.build(name, voice_backend.SIZE, seed=1, width=1 / 16)
         training.save(network, tmp_path / f"{name}.keras")
-    other = "tensorflow" if keras.backend.backend() == "jax" else "jax"
-    script = Path(__file__).with_name("voice_backend.py")
-    subprocess.run(
-        [sys.executable, str(script), str(tmp_path)],
-        env={**os.environ, "KERAS_BACKEND": other},
-        check=True,
-    )
-    here = voice_backend.compute(tmp_path)
-    with np.load(tmp_path / f"{other}.npz") as there:
-        assert set(there) == set(here)
-        for name, value in here.items():
-            # Adam's first step is as long for a tiny gradient as for a large one, so in training
-            # rounding decides where some weights go.
-            tolerance = 0.02 if name in ("steps", "trained_features") else 1e-4
-            np.testing.assert_allclose(there[name], value, tolerance, tolerance, err_msg=name)
+    here, there = computed_on_both(voice_backend, tmp_path)
+    for name, value in here.items():
+        # Adam's first step is as long for a tiny gradient as for a large one, so in training
+        # rounding decides where some weights go.
+        tolerance = 0.02 if name in ("steps", "trained_features") else 1e-4
+        np.testing.assert_allclose(there[name], value, tolerance, tolerance, err_msg=name)
+
+
+def test_the_network_of_the_paper_hears_the_spectrogram_that_was_chosen():
+    sizes = {"window": 4096, "hop": 350, "fft_points": 4096, "power": 1.0}
+    network = voice_networks.build("paper", 8, spectrogram=sizes, width=1 / 32)
+    assert network.get_layer("spectrogram").output.shape[1:] == (263, 2049, 2)
+    assert voice_networks.build("compact", 8, spectrogram=sizes, width=0.1).output.shape[-1] == 8

@@ -8,10 +8,10 @@ import keras
 import numpy as np
 import pytest
 
-from helpers import settings, weights
+from helpers import pretrained, settings, weights
 from helpers.pretrained import recipe
 
-RELEASED = (recipe.ENCODER, recipe.DECODER)
+RELEASED = (pretrained.VOICE_ENCODER, pretrained.FACE_DECODER)
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import numpy as np
 from keras import layers
 
 from helpers import face_decoder, media, voice_encoder
-from helpers.augmentation import MaskSpectrum
-from helpers.pairs import Faces, Pairs
+from helpers.networks.augmentation import MaskSpectrum
+from helpers.networks.voice_layers import AddCentre
+from helpers.training.pairs import Faces, Pairs
 
 SIZE = 6
 """Length of a feature."""
@@ -49,7 +50,7 @@ def encoder(random=True):
         x = layers.Dropout(0.3, seed=4)(x)
     x = layers.GlobalAveragePooling1D()(layers.Activation("relu")(x))
     x = layers.Dense(SIZE, name="deviation")(x)
-    return keras.Model(waveform, voice_encoder.AddCentre(name="centre")(x), name="voice_encoder")
+    return keras.Model(waveform, AddCentre(name="centre")(x), name="voice_encoder")
 
 
 def decoder():

@@ -20,7 +20,7 @@ import numpy as np
 import tiny_trainings
 from tiny_trainings import TRAININGS
 
-from helpers import training_run
+from helpers.training import training_run
 
 
 def two_devices():

@@ -13,8 +13,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
 
-from helpers import pairs, voice_encoder
-from helpers.voice_losses import LossWeights, PaperLoss, face_heads, gradient_sizes, loss_terms
+from helpers import voice_encoder
+from helpers.training import pairs
+from helpers.training.voice_losses import (
+    LossWeights,
+    PaperLoss,
+    face_heads,
+    gradient_sizes,
+    loss_terms,
+)
 
 NETWORKS = ("compact", "paper")
 LOSSES = {"compact": LossWeights(), "paper": PaperLoss(contrastive=1.0)}

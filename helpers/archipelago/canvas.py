@@ -85,11 +85,7 @@ class Board:
         return cv2.GaussianBlur(image, (0, 0), pixels, borderType=cv2.BORDER_REPLICATE)
 
     def strokes(
-        self,
-        lines: Sequence[np.ndarray],
-        values: Sequence[float],
-        thickness: float,
-        image: np.ndarray | None = None,
+        self, lines: Sequence[np.ndarray], values: Sequence[float], thickness: float
     ) -> np.ndarray:
         """Draws soft lines, float32 (height, width) 0..1.
 
@@ -97,10 +93,8 @@ class Board:
             lines: Each (points, 2) in head coordinates.
             values: Strength of each line, 0..1.
             thickness: In head units.
-            image: uint8 image to draw on, else an empty one.
         """
-        if image is None:
-            image = np.zeros(self.shape, np.uint8)
+        image = np.zeros(self.shape, np.uint8)
         pixels = max(1, round(thickness * self.scale))
         for line, value in zip(lines, values, strict=True):
             cv2.polylines(

@@ -24,7 +24,7 @@ FAULTS = ("no_face", "no_sound", "silent", "truncated", "gone")
 """What can be wrong with a clip on purpose."""
 CLIP_SECONDS = 6.5
 CLIP_COLUMNS = 480
-_FACE_MIDDLE = (0.0, 0.28, 0.55)
+FACE_MIDDLE = (0.0, 0.28, 0.55)
 """Point of the head, in head units, that counts as the middle of the face."""
 
 
@@ -88,7 +88,7 @@ def face_position(locator: str) -> tuple[float, float]:
     person, clip, _ = _read(locator)
     staging = stage(person, clip)
     pose = _Motion(person, clip, staging).pose(0.0, 0.0)
-    x, y = project(traits(person), pose, _FACE_MIDDLE)
+    x, y = project(traits(person), pose, FACE_MIDDLE)
     top = CLIP_LINES + staging.sink - staging.size
     return (
         float((staging.left + x * staging.size) / CLIP_COLUMNS),

@@ -95,40 +95,34 @@ def strands(look: Traits, person: Islander) -> list[tuple[np.ndarray, float, flo
         )
 
     layers: list[tuple[np.ndarray, float, float]] = []
+
+    def lay(curves: np.ndarray, spread: float, thickness: float, brightness: float) -> None:
+        layers.append((jitter(curves, spread), thickness, brightness))
+
     lean = random.choice([-1, 1])
     if style in ("short", "receding"):
         thin = style == "receding"
-        layers.append(
-            (jitter(cap(260 if not thin else 130), 0.006), 0.03 if not thin else 0.012, 0.42)
-        )
-        layers.append((jitter(sides(260, -0.02 if look.male else 0.10), 0.010), 0.030, 0.46))
+        lay(cap(260 if not thin else 130), 0.006, 0.03 if not thin else 0.012, 0.42)
+        lay(sides(260, -0.02 if look.male else 0.10), 0.010, 0.030, 0.46)
         x = random.uniform(-0.80, 0.80, 420 if not thin else 130) * w
         q = random.random(x.size)
         y0 = hairline(look, x) + 0.01 - (q * 0.16)
         high = top - vol * (1.15 - 0.25 * (x / w) ** 2) + 0.22 * (x / w) ** 2
         y3 = y0 + (high - y0) * (0.75 + 0.3 * random.random(x.size))
         sweep = lean * (0.10 + 0.14 * random.random(x.size))
-        layers.append(
-            (
-                jitter(
-                    row(
-                        (x, y0),
-                        (x + 0.15 * sweep, y0 - 0.10),
-                        (x + 0.7 * sweep, y3),
-                        (x + 1.2 * sweep, y3 + 0.05),
-                    ),
-                    0.012,
-                ),
-                0.022 if not thin else 0.006,
-                0.55,
-            )
+        curves = row(
+            (x, y0),
+            (x + 0.15 * sweep, y0 - 0.10),
+            (x + 0.7 * sweep, y3),
+            (x + 1.2 * sweep, y3 + 0.05),
         )
+        lay(curves, 0.012, 0.022 if not thin else 0.006, 0.55)
     elif style in ("parted", "long"):
         part = lean * random.uniform(0.08, 0.30) * w
         bottom = 1.28 if style == "long" else (0.12 if look.male else 0.62)
         if style == "long":
             bottom -= 0.35 * random.random()
-        layers.append((jitter(cap(220), 0.006), 0.03, 0.42))
+        lay(cap(220), 0.006, 0.03, 0.42)
         for count, thick, bright, spread in ((240, 0.032, 0.44, 1.0), (420, 0.014, 0.56, 1.0)):
             side = random.choice([-1, 1], count)
             q = random.random(count) ** 0.8 * spread
@@ -143,121 +137,59 @@ def strands(look: Traits, person: Islander) -> list[tuple[np.ndarray, float, flo
             end = bottom + random.normal(0, 0.05, count) - 0.10 * (1 - q)
             x4 = side * (w * (0.84 + 0.16 * q) + vol * (0.1 + 1.2 * q) + 0.01)
             if style == "long" or not look.male:
-                layers.append(
-                    (
-                        jitter(
-                            row(
-                                (root_x, root_y),
-                                (x1, y1),
-                                (x2, y2),
-                                (x3, y3),
-                                (x4, 0.6 * end),
-                                (x4 * 0.99, end),
-                            ),
-                            0.012,
-                        ),
-                        thick,
-                        bright,
-                    )
-                )
+                ends = ((x3, y3), (x4, 0.6 * end), (x4 * 0.99, end))
             else:
-                layers.append(
-                    (
-                        jitter(
-                            row(
-                                (root_x, root_y),
-                                (x1, y1),
-                                (x2, y2),
-                                (x3, y3 * 0.4 - 0.1),
-                                (x3 * 0.985, end - 0.1),
-                            ),
-                            0.012,
-                        ),
-                        thick,
-                        bright,
-                    )
-                )
+                ends = ((x3, y3 * 0.4 - 0.1), (x3 * 0.985, end - 0.1))
+            lay(row((root_x, root_y), (x1, y1), (x2, y2), *ends), 0.012, thick, bright)
     elif style == "fringe":
         low = 0.05 if look.male else 0.55 - 0.3 * random.random()
-        layers.append((jitter(cap(220), 0.006), 0.03, 0.42))
+        lay(cap(220), 0.006, 0.03, 0.42)
         side = random.choice([-1, 1], 300)
         q = random.random(300)
         x2 = side * (w * (0.93 + 0.1 * q) + vol * q)
-        layers.append(
-            (
-                jitter(
-                    row(
-                        (side * 0.1, top - vol * 0.8),
-                        (x2 * 0.8, top - vol),
-                        (x2 * 1.04, -0.55),
-                        (x2, -0.1),
-                        (x2 * 0.985, low + random.normal(0, 0.04, 300)),
-                    ),
-                    0.012,
-                ),
-                0.035,
-                0.48,
-            )
+        curves = row(
+            (side * 0.1, top - vol * 0.8),
+            (x2 * 0.8, top - vol),
+            (x2 * 1.04, -0.55),
+            (x2, -0.1),
+            (x2 * 0.985, low + random.normal(0, 0.04, 300)),
         )
+        lay(curves, 0.012, 0.035, 0.48)
         count = 420
         x = random.uniform(-0.86, 0.86, count) * w
         sweep = lean * 0.16
         end = -0.315 + 0.05 * np.abs(x / w) ** 2 + lean * 0.06 * x
         end = end + 0.022 * np.sin(x * 31 + 5 * lean) + random.normal(0, 0.03, count)
-        layers.append(
-            (
-                jitter(
-                    row(
-                        (x * 0.42 - sweep * 0.6, top - vol * 0.75 + 0.1 * x**2),
-                        (x * 0.8 - sweep * 0.3, top - vol * 0.4),
-                        (x, -0.66),
-                        (x + sweep * 0.4, end),
-                    ),
-                    0.012,
-                ),
-                0.020,
-                0.56,
-            )
+        curves = row(
+            (x * 0.42 - sweep * 0.6, top - vol * 0.75 + 0.1 * x**2),
+            (x * 0.8 - sweep * 0.3, top - vol * 0.4),
+            (x, -0.66),
+            (x + sweep * 0.4, end),
         )
+        lay(curves, 0.012, 0.020, 0.56)
     elif style == "bun":
         angle = np.linspace(0, 2 * np.pi, 120) + random.normal(0, 0.1, 120)
         r = 0.25 * np.sqrt(random.random(120))
         cx, cy = 0.03 * lean, top - 0.13
-        layers.append(
-            (
-                jitter(
-                    row(
-                        (cx + r * np.cos(angle), cy + r * np.sin(angle)),
-                        (cx + r * np.cos(angle + 0.9) * 1.35, cy + r * np.sin(angle + 0.9) * 1.35),
-                        (cx + r * np.cos(angle + 1.8), cy + r * np.sin(angle + 1.8)),
-                    ),
-                    0.006,
-                ),
-                0.045,
-                0.48,
-            )
+        curves = row(
+            (cx + r * np.cos(angle), cy + r * np.sin(angle)),
+            (cx + r * np.cos(angle + 0.9) * 1.35, cy + r * np.sin(angle + 0.9) * 1.35),
+            (cx + r * np.cos(angle + 1.8), cy + r * np.sin(angle + 1.8)),
         )
-        layers.append((jitter(cap(200, -0.2), 0.008), 0.03, 0.40))
+        lay(curves, 0.006, 0.045, 0.48)
+        lay(cap(200, -0.2), 0.008, 0.03, 0.40)
         x = random.uniform(-1.0, 1.0, 520) * w * 0.985
         y0 = hairline(look, x) - random.random(520) * 0.10
         y0 = np.minimum(y0, 0.0)
-        layers.append(
-            (
-                jitter(
-                    row(
-                        (x, y0),
-                        (x * 1.05, y0 - 0.22),
-                        (x * 0.75, top - vol + 0.06),
-                        (cx + x * 0.12, top - vol),
-                    ),
-                    0.008,
-                ),
-                0.020,
-                0.55,
-            )
+        curves = row(
+            (x, y0),
+            (x * 1.05, y0 - 0.22),
+            (x * 0.75, top - vol + 0.06),
+            (cx + x * 0.12, top - vol),
         )
+        lay(curves, 0.008, 0.020, 0.55)
     else:
-        layers.append((jitter(sides(150, 0.0), 0.008)[:, :, :], 0.008, 0.45))
+        lay(sides(150, 0.0), 0.008, 0.008, 0.45)
     return layers
 
 

@@ -1,7 +1,8 @@
 """Who lives on the Archipelago: the latents of an islander, from nothing but a number.
 
-Five latents are shared by voice and face; the others show in one of them only. What an encoder can
-learn is what is shared; how the rest varies keeps it from learning more than that.
+Voice and face share five latents: sex, age, size, island and mouth. From hair to shape the others
+show in the face only, from pitch to room in the voice only. What an encoder can learn is what is
+shared; how the rest varies keeps it from learning more than that.
 """
 
 from __future__ import annotations
@@ -17,10 +18,6 @@ ISLANDS = ("Aurel", "Brindle", "Cormorant", "Dunmere", "Eskerry", "Farrow")
 """Names of the six islands; `Islander.island` is an index into them."""
 HAIR_STYLES = ("short", "parted", "fringe", "long", "bun", "receding", "bald")
 EYE_COLOURS = ("brown", "hazel", "green", "blue", "grey")
-SHARED = ("sex", "age", "size", "island", "mouth")
-"""Latents that voice and face share."""
-FACE_ONLY = ("hair_style", "hair_colour", "eye_colour", "skin", "beard", "glasses", "scar", "shape")
-VOICE_ONLY = ("pitch", "tempo", "tone", "language", "microphone", "room")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,6 @@ from helpers.archipelago.head import (
     build_head,
     depth,
     maps,
-    project,
     to_screen,
     with_blink,
     with_mouth,
@@ -59,10 +58,6 @@ class Puppet:
             self._picture, across, down, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
         )
         return over(head, self._behind)
-
-    def face_centre(self, pose: Pose) -> tuple[float, float]:
-        """Returns the middle of the face in the picture: x and y, 0..1."""
-        return project(self.look, pose, (0.0, 0.28, 0.55))
 
 
 def over(head: np.ndarray, behind: np.ndarray) -> np.ndarray:

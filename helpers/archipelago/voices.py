@@ -216,19 +216,7 @@ def studio(
 ) -> np.ndarray:
     """Lets an islander speak without room, microphone and noise.
 
-    Args:
-        islander: Who speaks.
-        utterance: Which utterance, 0 or more: other sentences, another melody.
-        seconds: Length of the recording.
-        accent: One of `ACCENTS` to speak with, instead of the islander's own; nothing else of the
-            voice changes.
-        transpose: Semitones by which the islander speaks higher than usual; the vocal tract stays.
-
-    Returns:
-        Waveform, float32 (n,) at 16 kHz within -1..1; the same in every process.
-
-    Raises:
-        SpeechError: espeak-ng does not load.
+    Arguments, result and errors are those of `speak`.
     """
     random = generator("speech", islander.number, utterance)
     voice = persona(islander)
@@ -265,7 +253,7 @@ def speak(
 
     Args:
         islander: Who speaks.
-        utterance: Which utterance, 0 or more.
+        utterance: Which utterance, 0 or more: other sentences, another melody.
         seconds: Length of the recording.
         accent: One of `ACCENTS` to speak with, instead of the islander's own; nothing else of the
             voice changes.

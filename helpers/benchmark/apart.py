@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from helpers import session
-from helpers.drive import read_json, write_json
+from helpers.storage.drive import read_json, write_json
 
 TASKS = {
     "cost": "helpers.benchmark.networks:cost",
@@ -31,6 +31,7 @@ TASKS = {
     "decoding": "helpers.benchmark.throughput:decoding",
     "evaluation": "helpers.benchmark.throughput:evaluation",
     "reconstruct": "helpers.benchmark.throughput:reconstruct",
+    "cluster": "helpers.benchmark.workers:shards",
 }
 """What can be measured: where the function is that measures it."""
 

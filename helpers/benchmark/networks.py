@@ -13,10 +13,11 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from helpers import demo, training, voice_encoder, voice_networks
+from helpers import demo, training, voice_encoder
 from helpers.measuring import retrieval
-from helpers.pairs import Pairs
+from helpers.networks import voice_networks
 from helpers.settings import FEATURE_DEVIATION, FEATURE_SIZES, SPEECH_SAMPLES
+from helpers.training.pairs import Pairs
 
 _COST_SECONDS = 45.0
 _COST_STEPS = 12

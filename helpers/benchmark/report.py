@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from helpers.drive import written_whole
+from helpers.benchmark import extrapolation
+from helpers.storage.drive import written_whole
 
 BEGIN, END = "<!-- benchmark -->", "<!-- /benchmark -->"
 """The README's table stands between these two lines."""
@@ -51,6 +52,9 @@ def tables(result: Mapping) -> list[Table]:
         made.append(_retrieval(result["retrieval"], result["plan"]))
     if "stages" in result:
         made.append(_stages(result["stages"]))
+        made.append(_large_run(result["stages"], result["machine"]["cores"]))
+    if "cluster" in result:
+        made.append(_cluster(result["cluster"]))
     if "reconstruct" in result:
         made.append(_reconstruct(result["reconstruct"]))
     return made
@@ -210,6 +214,43 @@ def _stages(rows: Sequence[Mapping]) -> Table:
     ]
     notes = ["On all cores, once everything is loaded; 07 includes loading."]
     return _filled("Stages", columns, rows, notes)
+
+
+def _large_run(rows: Sequence[Mapping], cores: int) -> Table:
+    names = {**_STAGES, "all": ("01–05", "all of it")}
+    through = {**extrapolation.rows_of(extrapolation.CLIPS), "all": None}
+    made = [
+        {"name": name, "status": "ok", "rows": through[name], "hours": hours}
+        for name, hours in extrapolation.hours(rows).items()
+    ]
+    columns = [
+        ("stage", lambda row: names[row["name"]][1]),
+        ("notebook", lambda row: names[row["name"]][0]),
+        ("rows, passes included", _whole("rows")),
+        ("hours", _short("hours")),
+    ]
+    least, most = extrapolation.EARLIER_HOURS
+    notes = [
+        "Worked out from the rates above. The largest earlier re-implementation took "
+        f"{least}–{most} hours for as many clips, all in all. Fetching videos takes as long as "
+        "their server lets it."
+    ]
+    needed = extrapolation.core_hours_per_million(rows, cores)
+    if needed is not None:
+        notes.append(f"01 to 03 of a million clips take {needed:,.0f} core-hours.")
+    title = f"A full run of {extrapolation.CLIPS:,} clips on this machine"
+    return _filled(title, columns, made, notes)
+
+
+def _cluster(rows: Sequence[Mapping]) -> Table:
+    alone = next((row["rows_per_s"] for row in rows if row["status"] == "ok"), None)
+    columns = [
+        ("workers", _name),
+        ("clips a second, 01 to 03", _short("rows_per_s")),
+        ("efficiency", lambda row: f"{row['rows_per_s'] / alone / int(row['name']):.0%}"),
+    ]
+    notes = ["Processes of this machine, one core each; efficiency is the rate per worker."]
+    return _filled("A Dask cluster", columns, rows, notes)
 
 
 def _reconstruct(row: Mapping) -> Table:

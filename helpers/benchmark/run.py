@@ -14,8 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from helpers import session
 from helpers.benchmark import apart, machine
 
-PARTS = ("networks", "retrieval", "stages", "reconstruct")
+PARTS = ("networks", "retrieval", "stages", "reconstruct", "cluster")
 NETWORKS = ("compact", "published", "paper")
+WORKERS = (1, 2)
+"""Workers of the clusters that are measured."""
 HELD_OUT = 200
 """Most islanders in the gallery of the retrieval."""
 NEEDED_MB = {"compact": 2_000, "published": 10_000, "paper": 10_000}
@@ -81,8 +83,8 @@ def benchmark(
     Returns:
         Ready for JSON: `machine` (see `machine.facts`), `plan`, `seconds`, and of the parts that
         were asked for `networks` (a list of rows), `retrieval` (`data`, `rows`, `factors`),
-        `stages` (a list of rows) and `reconstruct` (a row). Every row has `name`, `status` (`ok`,
-        `failed`, `skipped` or `interrupted`) and `reason`.
+        `stages` (a list of rows), `reconstruct` (a row) and `cluster` (a list of rows). Every row
+        has `name`, `status` (`ok`, `failed`, `skipped` or `interrupted`) and `reason`.
     """
     started = time.perf_counter()
     running = _Measurements(measure, say or _to_stderr)
@@ -95,6 +97,11 @@ def benchmark(
         result["stages"] = running.stages(plan, result.get("networks", ()))
     if "reconstruct" in plan.only:
         result["reconstruct"] = running.row("reconstruct", "reconstruct", {})
+    if "cluster" in plan.only:
+        result["cluster"] = [
+            running.row(str(count), "cluster", {"workers": count, "rows": plan.clips})
+            for count in WORKERS
+        ]
     result["seconds"] = round(time.perf_counter() - started, 1)
     return result
 
@@ -102,7 +109,7 @@ def benchmark(
 def anything_measured(result: Mapping) -> bool:
     """Tells whether at least one row of a result is `ok`."""
     rows = [*result.get("networks", ()), *result.get("retrieval", {}).get("rows", ())]
-    rows += [*result.get("stages", ()), result.get("reconstruct", {})]
+    rows += [*result.get("stages", ()), result.get("reconstruct", {}), *result.get("cluster", ())]
     return any(row.get("status") == "ok" for row in rows)
 
 

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,11 +20,15 @@ from helpers.archipelago.islanders import islander
 from helpers.settings import ALIGNED_SIZE, FEATURE_SIZES, Settings
 from helpers.workers import parallel_map, worker_count
 
-_BUILDERS = {
+if TYPE_CHECKING:
+    from helpers.tables import Report
+
+BUILDERS = {
     "clips": ("01_download", "helpers.download", "build_clips"),
     "faces": ("02_face_crop", "helpers.face_crop", "build_faces"),
     "speech": ("03_spectrogram", "helpers.spectrogram", "build_speech"),
 }
+"""Table -> its notebook, its room, and the function that builds it."""
 _TRAINING_SECONDS = 30.0
 _TRAINING_STEPS = 12
 _BATCH = 32
@@ -60,7 +65,7 @@ def voices(folder: str, training: int, held_out: int) -> dict[str, object]:
         np.save(Path(folder) / f"{split}-numbers.npy", numbers)
     rows = sum(len(numbers) for numbers, _ in known.values())
     there = {"training": training, "held_out": len(known["validation"][0])}
-    return {**there, **_rate(rows, time.perf_counter() - started)}
+    return {**there, **rate(rows, time.perf_counter() - started)}
 
 
 def voice(number: int) -> np.ndarray:
@@ -74,7 +79,7 @@ def _features_of(split: str, count: int) -> tuple[list[int], np.ndarray]:
     """Numbers and face features of the first islanders of a split."""
     import pyarrow.parquet as pq
 
-    from helpers.pretrained.recipe import ISLANDER_FEATURES
+    from helpers.pretrained import ISLANDER_FEATURES
 
     table = pq.read_table(ISLANDER_FEATURES, filters=[("split", "=", split)]).slice(0, count)
     features = np.array(table["feature"].to_pylist(), "float32")
@@ -94,12 +99,16 @@ def table(name: str, folder: str, rows: int) -> dict[str, object]:
     Returns:
         `rows`, `seconds` and `rows_per_s`.
     """
-    notebook, room, builder = _BUILDERS[name]
     for kind, count in (("warm", 2 * worker_count()), ("measured", rows)):
         settings = Settings.make(rows=count, workspace=str(Path(folder) / kind))
-        running = session.start(settings, notebook)
-        report = getattr(importlib.import_module(room), builder)(running)
-    return _rate(report.made, report.seconds)
+        report = build(name, session.start(settings, BUILDERS[name][0]))
+    return rate(report.made, report.seconds)
+
+
+def build(name: str, running: session.Session) -> Report:
+    """Builds a table in a session; `name` is a key of `BUILDERS`."""
+    _, room, builder = BUILDERS[name]
+    return getattr(importlib.import_module(room), builder)(running)
 
 
 def decoder_training(
@@ -140,9 +149,10 @@ def gan_training(
 def _decoder_steps(
     train: Callable, seconds: float, steps: int, identity: bool, options: dict
 ) -> dict[str, object]:
-    from helpers import face_decoder, face_network
+    from helpers import face_decoder
     from helpers.benchmark.networks import StepClock, gpu_peak_mb
-    from helpers.pairs import Faces
+    from helpers.training import face_network
+    from helpers.training.pairs import Faces
 
     random, count = np.random.default_rng(0), 4 * _BATCH
     shape = (count, ALIGNED_SIZE, ALIGNED_SIZE, 3)
@@ -190,7 +200,7 @@ def decoding(rows: int, decoder: object = None) -> dict[str, object]:
     demo.faces_of(features, decoder)
     started = time.perf_counter()
     demo.faces_of(features, decoder)
-    return _rate(rows, time.perf_counter() - started)
+    return rate(rows, time.perf_counter() - started)
 
 
 def evaluation(rows: int) -> dict[str, object]:
@@ -206,7 +216,7 @@ def evaluation(rows: int) -> dict[str, object]:
 
     started = time.perf_counter()
     evaluation.evaluate_released(rows, workers=worker_count(), progress=False)
-    return _rate(rows, time.perf_counter() - started)
+    return rate(rows, time.perf_counter() - started)
 
 
 def reconstruct(repeats: int = _REPEATS) -> dict[str, object]:
@@ -252,6 +262,7 @@ def _command_seconds(file: Path, out: Path) -> float:
     return time.perf_counter() - started
 
 
-def _rate(rows: int, seconds: float) -> dict[str, object]:
-    rate = round(rows / seconds, 3) if seconds else None
-    return {"rows": rows, "seconds": round(seconds, 3), "rows_per_s": rate}
+def rate(rows: int, seconds: float) -> dict[str, object]:
+    """Returns `rows`, `seconds` and `rows_per_s`."""
+    per_s = round(rows / seconds, 3) if seconds else None
+    return {"rows": rows, "seconds": round(seconds, 3), "rows_per_s": per_s}

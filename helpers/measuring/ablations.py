@@ -20,9 +20,9 @@ from helpers.measuring.intervals import bootstrap_interval
 from helpers.settings import FEATURE_DEVIATION, SAMPLE_RATE, SPEECH_SAMPLES
 
 if TYPE_CHECKING:
-    from helpers.pairs import Pairs
     from helpers.tables import Table, Workspace
-    from helpers.voice_losses import Loss
+    from helpers.training.pairs import Pairs
+    from helpers.training.voice_losses import Loss
 
 K = 10
 SHORT_SAMPLES = 3 * SAMPLE_RATE
@@ -66,7 +66,7 @@ def variants(questions: Sequence[str] = QUESTIONS) -> list[Variant]:
     Raises:
         ValueError: There is no such question.
     """
-    from helpers.voice_losses import LossWeights, PaperLoss
+    from helpers.training.voice_losses import LossWeights, PaperLoss
 
     for question in questions:
         if question not in QUESTIONS:
@@ -98,7 +98,7 @@ def variants(questions: Sequence[str] = QUESTIONS) -> list[Variant]:
 
 def tiny() -> list[Variant]:
     """Returns two variants of a quarter of the width: to see in seconds how it is done."""
-    from helpers.voice_losses import LossWeights
+    from helpers.training.voice_losses import LossWeights
 
     small = {"width": 0.25}
     alone = LossWeights(contrastive=0)
@@ -151,7 +151,8 @@ def ablate(
 
 
 def _row(variant: Variant, pairs: Pairs, tested: Pairs, steps: int, batch_size: int) -> dict:
-    from helpers import voice_encoder, voice_networks
+    from helpers import voice_encoder
+    from helpers.networks import voice_networks
 
     pairs = _taken(pairs, variant.without)
     pairs, epochs = budget(pairs, steps, batch_size)
@@ -263,7 +264,7 @@ def ablate_islanders(
     Raises:
         ValueError: Too few islanders, or no such question.
     """
-    from helpers.pretrained import recipe
+    from helpers.pretrained import islander_tables
 
     if islanders < 100:
         raise ValueError(f"islanders={islanders!r} is not valid: take 100 or more.")
@@ -272,12 +273,13 @@ def ablate_islanders(
     faces, voices = (
         _table(workspace.table(name), build, workspace, islanders)
         for name, build in (
-            ("islander_faces", recipe.build_faces),
-            ("islander_voices", recipe.build_voices),
+            ("islander_faces", islander_tables.build_faces),
+            ("islander_voices", islander_tables.build_voices),
         )
     )
     pairs, tested = (
-        recipe.pairs_of(faces, voices, split, islanders) for split in ("train", "validation")
+        islander_tables.pairs_of(faces, voices, split, islanders)
+        for split in ("train", "validation")
     )
     some = "" if tuple(questions) == QUESTIONS else f" --only {','.join(questions)}"
     return {

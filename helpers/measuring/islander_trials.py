@@ -18,7 +18,7 @@ from helpers.settings import FEATURE_SIZES, SAMPLE_RATE
 if TYPE_CHECKING:
     import keras
 
-    from helpers.vgg_face import FaceDescriber
+    from helpers.faces.vgg_face import FaceDescriber
 
 UTTERANCE, OTHER_UTTERANCE = 0, 1
 SCENE, OTHER_SCENE = 0, 1

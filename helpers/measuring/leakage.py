@@ -170,7 +170,7 @@ def audit_recipe(tested: Iterable[int]) -> list[Check]:
     """
     import pyarrow.parquet as pq
 
-    from helpers.face_features import ISLANDER_FEATURES
+    from helpers.pretrained import ISLANDER_FEATURES
 
     table = pq.read_table(ISLANDER_FEATURES, columns=["number", "split"]).to_pylist()
     numbers: dict[str, list[int]] = {}

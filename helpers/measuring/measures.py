@@ -223,7 +223,7 @@ def _apparent(
         result["sex"]["true_faces"] = on_true
     if enough(aged.people, "attributes", skipped, "age"):
         usual = float(np.median(aged.age)) if usual_age is None else usual_age
-        looks, best = reader.age(aged.reconstructed), reader.age(aged.features)
+        looks, best = reader.age_of_drawn(aged.reconstructed), reader.age(aged.features)
         result["age"] = apparent_age(aged.age, looks, usual, aged.identities)
         on_true = apparent_age(aged.age, best, usual, aged.identities)
         result["age"]["true_faces_mean_absolute_error"] = on_true["mean_absolute_error"]

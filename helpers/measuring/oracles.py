@@ -5,8 +5,8 @@
 - The latent oracle predicts it from the latents that voice and face share: what a perfect voice,
   one that gives away everything it shares with the face, would allow.
 
-Both are regressions fitted on training islanders, and so yardsticks rather than limits: a network
-trained for ranking can pass them. The demographic oracle needs no fitting: see
+Both are regressions fitted on training islanders, weighted so that they find faces best: see
+`regress`. So they are yardsticks rather than limits. The demographic oracle needs no fitting: see
 `retrieval.attribute_oracle`.
 """
 
@@ -20,12 +20,14 @@ from pathlib import Path
 import numpy as np
 
 from helpers.archipelago.islanders import ISLANDS, islander
-from helpers.face_features import ISLANDER_FEATURES
+from helpers.pretrained import ISLANDER_FEATURES
 
 _RIDGE_PENALTIES = (1.0, 10.0, 100.0, 1000.0)
 _HIDDEN = (128, 128)
 _ROUNDS = 60
 _NETWORKS = 2
+_SHRINKAGE = 0.1
+"""How far the spread of what the fit leaves over is drawn towards one spread in all directions."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,11 +133,16 @@ def oracle_features(
 def regress(
     inputs: np.ndarray, features: np.ndarray, asked: np.ndarray, seed: int = 0
 ) -> np.ndarray:
-    """Fits inputs to features in two ways and returns the mean of both predictions.
+    """Fits inputs to features, and weighs the directions of the face by how sure the fit is there.
 
     Most of a face has nothing to do with the inputs, so what is fitted drowns in what is not. A
     linear ridge regression withstands that best with few islanders, small networks see what is not
     linear with many; their mean was nearly as good as the better one in every case tried.
+
+    The mean of all faces that fit the inputs is not what finds a face best. As in Fisher's linear
+    discriminant, the predicted deviation from the mean face is multiplied by the inverse
+    covariance of what the fit leaves over: directions in which faces differ for other reasons
+    count less. On validation islanders that found a fifth more faces.
 
     Args:
         inputs: Inputs of the training islanders, (n, p).
@@ -144,7 +151,7 @@ def regress(
         seed: Seed of weights and batches.
 
     Returns:
-        Predicted features, float32 (m, d).
+        Features to look for by cosine, float32 (m, d).
     """
     import warnings
 
@@ -163,20 +170,30 @@ def regress(
     with threadpoolctl.threadpool_limits(1), warnings.catch_warnings():
         # The number of rounds is a budget; where it ends the fit, that is meant.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        linear = RidgeCV(_RIDGE_PENALTIES).fit(known, wanted).predict(asked)
-        curved = [
-            MLPRegressor(
-                hidden_layer_sizes=_HIDDEN,
-                alpha=1.0,
-                batch_size=min(128, len(known)),
-                max_iter=_ROUNDS,
-                early_stopping=len(known) >= 100,
-                n_iter_no_change=6,
-                random_state=seed + number,
-            )
-            .fit(known, wanted)
-            .predict(asked)
-            for number in range(_NETWORKS)
+        models = [
+            RidgeCV(_RIDGE_PENALTIES),
+            *(
+                MLPRegressor(
+                    hidden_layer_sizes=_HIDDEN,
+                    alpha=1.0,
+                    batch_size=min(128, len(known)),
+                    max_iter=_ROUNDS,
+                    early_stopping=len(known) >= 100,
+                    n_iter_no_change=6,
+                    random_state=seed + number,
+                )
+                for number in range(_NETWORKS)
+            ),
         ]
-    predicted = (linear + np.mean(curved, axis=0)) / 2
+        for model in models:
+            model.fit(known, wanted)
+
+        def fitted(some: np.ndarray) -> np.ndarray:
+            linear, *curved = (model.predict(some) for model in models)
+            return (linear + np.mean(curved, axis=0)) / 2
+
+        left = np.atleast_2d(np.cov((wanted - fitted(known)).T))
+        level = float(np.trace(left)) / len(left)
+        left = (1 - _SHRINKAGE) * left + _SHRINKAGE * level * np.eye(len(left))
+        predicted = level * np.linalg.solve(left, fitted(asked).T).T
     return (centre + spread * predicted).astype(np.float32)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import keras
 
     from helpers.face_features import AttributeReader
+    from helpers.faces.vgg_face import FaceDescriber
     from helpers.session import Session
-    from helpers.vgg_face import FaceDescriber
 
 
 @dataclasses.dataclass(frozen=True)

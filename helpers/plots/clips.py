@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -74,9 +75,10 @@ def outcomes(
         title: Heading.
 
     Returns:
-        Horizontal bars, the most frequent first, coloured by status.
+        Horizontal bars, the most frequent first, coloured by status. Reasons that differ in a
+        measured number only, such as seconds, are one bar.
     """
-    counts = Counter((str(row["status"]), str(row["reason"] or "")) for row in rows)
+    counts = Counter((str(row["status"]), _kind(str(row["reason"] or ""))) for row in rows)
     if not counts:
         return style.empty("There are no rows to count.")
     ranked = counts.most_common()
@@ -99,6 +101,11 @@ def outcomes(
     place.margins(x=0.12)
     place.set_xlabel("rows")
     return drawn
+
+
+def _kind(reason: str) -> str:
+    """A reason without the seconds that were measured; whole numbers, such as 404, stay."""
+    return re.sub(r"\d+\.\d+", "…", reason)
 
 
 def _still(video: bytes | None, at_s: float) -> np.ndarray | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from helpers.face_crop import Face
-    from helpers.face_detection import Detection
+    from helpers.faces.face_detection import Detection
 
 _GENERATED = (
     "### ### #  # ### ### ### ### ### ## ",
@@ -103,14 +103,14 @@ def crops(rows: Sequence[Mapping[str, object]], columns: int = 8, title: str = "
         return style.empty("There are no faces to show.")
     columns = min(columns, len(rows))
     bands = -(-len(rows) // columns)
-    size = (1.62 * columns + 0.3, 3.75 * bands + 0.4)
+    size = (1.62 * columns + 0.3, 4.1 * bands + 0.4)
     drawn, axes = style.figure(2 * bands, columns, size, title)
     for place in axes.flat:
         place.set_axis_off()
     for index, row in enumerate(rows):
         upper = axes[2 * (index // columns), index % columns]
         lower = axes[2 * (index // columns) + 1, index % columns]
-        name = _shortened(row["clip_id"], 16)
+        name = "\n".join(textwrap.wrap(str(row["clip_id"]), 14, max_lines=2, placeholder="…"))
         if row["status"] != "ok":
             upper.set_axis_on()
             style.picture(
@@ -125,12 +125,30 @@ def crops(rows: Sequence[Mapping[str, object]], columns: int = 8, title: str = "
             )
             continue
         for place, data, note in (
-            (upper, row["crop"], f"{name}\n{row['time_s']:.1f} s"),
-            (lower, row["aligned"], f"frontal {row['frontality']:.2f}"),
+            (upper, row["crop"], name),
+            (lower, row["aligned"], f"{row['time_s']:.1f} s\nfrontal {row['frontality']:.2f}"),
         ):
             place.set_axis_on()
             style.picture(place, _decoded(data), note)
     return drawn
+
+
+def generated(
+    faces: Mapping[str, Sequence[np.ndarray]],
+    captions: Sequence[str] = (),
+    title: str = "",
+    side: float = 1.55,
+) -> Figure:
+    """Shows rows of generated faces under each other, each with its mark.
+
+    Args:
+        faces: Name of each row to its faces, (height, width, 3) uint8 RGB, without a mark.
+        captions: A text under each column.
+        title: Heading.
+        side: Side of a face in inches.
+    """
+    marked = {name: [mark_generated(face) for face in row] for name, row in faces.items()}
+    return side_by_side(marked, captions, title, side)
 
 
 def side_by_side(
@@ -184,7 +202,7 @@ def distances(same: np.ndarray, different: np.ndarray, title: str = "") -> Figur
 
     Returns:
         Two histograms, each in shares of its own number, because most pairs are of
-        two people.
+        two people. The thick lines are the means.
     """
     if not len(same) or not len(different):
         return style.empty("There are not two pictures of one person and of two people.")
@@ -196,11 +214,11 @@ def distances(same: np.ndarray, different: np.ndarray, title: str = "") -> Figur
         (different, "two people", style.ORANGE),
     ):
         shares = np.full(len(found), 100 / len(found))
-        label = f"{name}: {len(found):,} pairs"
+        label = f"{name}: {len(found):,} pairs, mean {found.mean():.2f}"
         place.hist(found, bins, weights=shares, color=colour, alpha=0.6, label=label)
         place.axvline(found.mean(), color=colour, linewidth=2.5)
-    place.set(xlabel="L2 distance of the features", ylabel="pairs, %")
-    place.legend()
+    place.set(xlabel="L2 distance of the features", ylabel="pairs (%)")
+    style.legend_above(place)
     return drawn
 
 
@@ -214,7 +232,7 @@ def features(shown: np.ndarray, people: Sequence[str], title: str = "") -> Figur
 
     Returns:
         A map of the first 128 numbers that differ at all, each around its mean and in units of its
-        spread.
+        standard deviation.
     """
     if not len(shown):
         return style.empty("There are no features to show.")
@@ -223,7 +241,8 @@ def features(shown: np.ndarray, people: Sequence[str], title: str = "") -> Figur
     values = (shown[:, first] - shown[:, first].mean(axis=0)) / spread[first]
     drawn, axes = style.figure(size=(11.0, 0.26 * len(shown) + 1.4), title=title)
     place = axes[0, 0]
-    place.imshow(values, cmap=style.DIVERGING, vmin=-2.5, vmax=2.5, aspect="auto")
+    image = place.imshow(values, cmap=style.DIVERGING, vmin=-2.5, vmax=2.5, aspect="auto")
+    drawn.colorbar(image, ax=place, label="SD from the mean", extend="both", pad=0.01)
     place.grid(visible=False)
     starts = [row for row in range(len(shown)) if row == 0 or people[row] != people[row - 1]]
     ends = [*starts[1:], len(shown)]

@@ -32,7 +32,7 @@ def pulls(sizes: Mapping[str, Mapping[str, float]], title: str = "") -> Figure:
         axis.bar_label(
             bars, [f"{v:,.0f}" if v >= 100 else f"{v:.2g}" for v in values], padding=4, fontsize=12
         )
-    axis.set(xscale="log", xlabel="Length of the gradient, term times its weight (log scale)")
+    axis.set(xscale="log", xlabel="length of the gradient, term times its weight (log scale)")
     axis.set_yticks(range(len(terms)), terms)
     axis.invert_yaxis()
     axis.margins(x=0.15)
@@ -51,7 +51,7 @@ def learning_rates(steps: Sequence[int], rates: Mapping[str, Sequence[float]]) -
     drawn, axes = style.figure(size=(9, 3.6))
     for name, values in rates.items():
         axes[0, 0].plot(steps, values, label=name)
-    axes[0, 0].set(yscale="log", xlabel="Training step", ylabel="Learning rate")
+    axes[0, 0].set(yscale="log", xlabel="training step", ylabel="learning rate")
     axes[0, 0].xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}")
     axes[0, 0].legend()
     return drawn

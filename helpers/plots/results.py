@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from helpers.evaluation import Pair
+    from helpers.measuring.failures import Failure
 
 _GALLERIES = {
     "unmatched": "all faces",
@@ -52,7 +53,7 @@ def retrieval(report: Mapping, gallery: str = "unmatched", title: str = "") -> F
     if "network" not in shown:
         return style.empty("Too few people to measure retrieval.")
     network = shown["network"]
-    drawn, axes = style.figure(size=(10.0, 4.6), title=title or "How often the right face is found")
+    drawn, axes = style.figure(size=(12.0, 4.6), title=title or "How often the right face is found")
     place = axes[0, 0]
     steps = np.arange(len(network["recall"]))
     width = 0.8 / len(shown)
@@ -69,7 +70,7 @@ def retrieval(report: Mapping, gallery: str = "unmatched", title: str = "") -> F
     place.set_xticks(steps, [f"R@{k}" for k in network["recall"]])
     place.set_ylabel("right face found (%)")
     place.grid(axis="x", visible=False)
-    place.legend(loc="upper left")
+    place.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     style.caption(drawn, _gallery_text(report, network))
     return drawn
 
@@ -149,7 +150,7 @@ def similarities(same: np.ndarray, others: np.ndarray, title: str = "") -> Figur
         place.hist(found, bins, weights=weights, color=colour, alpha=0.6, label=name)
         place.axvline(found.mean(), color=colour, linewidth=2.5)
     place.set(xlabel="cosine of predicted and true feature (1 is alike)", ylabel="pairs (%)")
-    place.legend(loc="upper left")
+    style.legend_above(place)
     style.caption(
         drawn,
         f"{len(same)} voices. Means: own face {same.mean():.2f}, somebody else's "
@@ -158,20 +159,31 @@ def similarities(same: np.ndarray, others: np.ndarray, title: str = "") -> Figur
     return drawn
 
 
-def true_and_reconstructed(pairs: Sequence[Pair], title: str = "") -> Figure:
-    """Shows true faces above the faces made from their voices.
+def failures(chosen: Sequence[Failure], pairs: Sequence[Pair], title: str = "") -> Figure:
+    """Shows the worst pairs by each rule: true face, drawn face, and the pitch of the voice.
 
     Args:
-        pairs: Pairs to show; ten or fewer are well to look at.
+        chosen: What `failures.failures` returned.
+        pairs: The pairs that it chose from.
         title: Heading.
     """
-    if not pairs:
-        return style.empty("There is no pair of a voice and a face to show.")
+    from helpers.spectrogram import fundamental_frequency
+
+    if not chosen:
+        return style.empty("By none of the rules is there a failure to show.")
+    captions = []
+    for failure in chosen:
+        pair = pairs[failure.row]
+        hertz = fundamental_frequency(pair.waveform)[1]
+        pitch = f", {np.nanmedian(hertz):.0f} Hz" if np.isfinite(hertz).any() else ""
+        known = failure.rule in failure.text  # "rank at 9 %" says by which rule it was chosen
+        text = failure.text if known else f"{failure.rule}: {failure.text}"
+        captions.append(f"{text}; {_who(pair)}{pitch}")
     faces = {
-        "true face": [pair.crop for pair in pairs],
-        "from the voice": [mark_generated(pair.face) for pair in pairs],
+        "true face": [pairs[failure.row].crop for failure in chosen],
+        "from the voice": [mark_generated(pairs[failure.row].face) for failure in chosen],
     }
-    return side_by_side(faces, [_who(pair) for pair in pairs], title)
+    return side_by_side(faces, captions, title)
 
 
 def voices_to_faces(pairs: Sequence[Pair], title: str = "") -> Figure:
@@ -228,7 +240,7 @@ def _spectrogram(place: Axes, spectrogram: np.ndarray) -> None:
     extent = (0, seconds, 0, SAMPLE_RATE / 2000)
     brightest = np.quantile(loudness, 0.995)
     place.imshow(loudness, origin="lower", aspect="auto", extent=extent, vmax=brightest)
-    place.set(xlabel="time (s)", ylabel="kHz")
+    place.set(xlabel="time (s)", ylabel="frequency (kHz)")
     place.grid(visible=False)
 
 

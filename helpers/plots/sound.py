@@ -38,9 +38,9 @@ def framing(frame: np.ndarray, windowed: np.ndarray) -> Figure:
     drawn, axes = style.figure(1, 2, (11, 3.4), sharey=True)
     milliseconds = 1000 * np.arange(len(frame)) / SAMPLE_RATE
     axes[0, 0].plot(milliseconds, frame, color=style.ORANGE)
-    axes[0, 0].set(title="One frame", xlabel="Time (ms)", ylabel="Amplitude")
+    axes[0, 0].set(title="One frame", xlabel="time (ms)", ylabel="amplitude (-1 to 1)")
     axes[0, 1].plot(milliseconds, windowed, color=style.BLUE)
-    axes[0, 1].set(title="The same with a Hann window", xlabel="Time (ms)")
+    axes[0, 1].set(title="The same with a Hann window", xlabel="time (ms)")
     return drawn
 
 
@@ -59,7 +59,8 @@ def pitch_by_group(medians: Mapping[str, Sequence[float]], title: str = "") -> F
     for name, values in medians.items():
         label = f"{name}: {len(values)} voices, mean {np.mean(values):.0f} Hz"
         axes[0, 0].hist(values, bins, alpha=0.6, label=label)
-    axes[0, 0].set(xlabel="Median fundamental frequency (Hz)", ylabel="Voices")
+    axes[0, 0].set(xlabel="median fundamental frequency (Hz)", ylabel="voices")
+    axes[0, 0].yaxis.get_major_locator().set_params(integer=True)
     axes[0, 0].legend()
     return drawn
 
@@ -82,7 +83,7 @@ def spectrogram(
     _spectrogram(drawn, axes[0, 0], compressed)
     if pitch is not None:
         times, hertz = pitch
-        axes[0, 0].plot(times, hertz / 1000, color=style.VERMILION, label="pitch")
+        axes[0, 0].plot(times, hertz / 1000, color=style.VERMILION, label="F0")
         axes[0, 0].legend(loc="upper right", frameon=True)
         axes[0, 0].set_ylim(0, 3)
     axes[0, 0].set_title(title)
@@ -108,24 +109,25 @@ def parts(compressed: np.ndarray, seconds: float = 1.5) -> Figure:
     return drawn
 
 
-def compression(plain: np.ndarray, compressed: np.ndarray) -> Figure:
+def compression(plain: np.ndarray, compressed: np.ndarray, hop: int = HOP_SAMPLES) -> Figure:
     """Compares a spectrogram before and after the power law: pictures and values.
 
     Args:
         plain: `spectrogram.Spectrogram(power=1)` of one clip, (frames, 257, 2).
         compressed: `spectrogram.Spectrogram()` of the same clip.
+        hop: Samples from one frame to the next.
     """
     drawn, axes = style.figure(2, 2, (12, 7.4), "What the power law does")
     for row, (values, name) in enumerate(((plain, "Before"), (compressed, "After"))):
         size = np.hypot(values[..., 0], values[..., 1])
-        image = _image(axes[row, 0], size, style.SEQUENTIAL, 0, float(size.max()))
+        image = _image(axes[row, 0], size, style.SEQUENTIAL, 0, float(size.max()), hop)
         axes[row, 0].set_title(f"{name}: size")
         drawn.colorbar(image, ax=axes[row, 0], label="|S|")
         axes[row, 1].hist(values.ravel(), bins=101, color=(style.ORANGE, style.BLUE)[row])
         axes[row, 1].set(
             title=f"{name}: real and imaginary parts",
-            xlabel="Value",
-            ylabel="Count (log)",
+            xlabel="value",
+            ylabel="count (log)",
             yscale="log",
         )
     return drawn
@@ -163,9 +165,9 @@ def log_mel(
     ticks = np.array([100, 200, 400, 800, 1600, 3200, 6400])
     low, high, mels = (2595 * np.log10(1 + f / 700) for f in (lowest_hz, highest_hz, ticks))
     axes[0, 0].set_yticks((mels - low) / (high - low) * (values.shape[1] + 1) - 1, ticks)
-    axes[0, 0].set(title=title, xlabel="Time (s)", ylabel="Frequency (Hz, mel scale)")
+    axes[0, 0].set(title=title, xlabel="time (s)", ylabel="frequency (Hz, mel scale)")
     axes[0, 0].grid(visible=False)
-    drawn.colorbar(image, ax=axes[0, 0], label="Against the clip's mean (dB)")
+    drawn.colorbar(image, ax=axes[0, 0], label="against the clip's mean (dB)")
     return drawn
 
 
@@ -191,26 +193,31 @@ def pitch(times: np.ndarray, hertz: np.ndarray, title: str = "Fundamental freque
             ha="right",
             color=style.VERMILION,
         )
-    axes[0, 0].set(title=title, xlabel="Time (s)", ylabel="Frequency (Hz)", ylim=(50, 410))
+    axes[0, 0].set(title=title, xlabel="time (s)", ylabel="frequency (Hz)", ylim=(50, 410))
     return drawn
 
 
 def voice(
-    samples: np.ndarray, compressed: np.ndarray, pitch: tuple[np.ndarray, np.ndarray], title: str
+    samples: np.ndarray,
+    compressed: np.ndarray,
+    pitch: tuple[np.ndarray, np.ndarray],
+    title: str,
+    hop: int = HOP_SAMPLES,
 ) -> Figure:
-    """Draws a voice on one page: waveform, spectrogram and pitch, one under the other.
+    """Draws a voice on one page: waveform, spectrogram and F0, one under the other.
 
     Args:
         samples: Float array (n,), 16 kHz, -1 to 1.
         compressed: What `spectrogram.Spectrogram` makes of it, (frames, 257, 2).
         pitch: Times in seconds and frequencies in hertz, NaN where there is no voice.
         title: Heading.
+        hop: Samples from one frame of the spectrogram to the next.
     """
     drawn, axes = style.figure(3, 1, (11, 7.6), title, sharex=True, height_ratios=(2, 4, 2))
     _waveform(axes[0, 0], samples)
-    _spectrogram(drawn, axes[1, 0], compressed)
+    _spectrogram(drawn, axes[1, 0], compressed, hop)
     axes[2, 0].plot(*pitch, ".", color=style.VERMILION, markersize=4)
-    axes[2, 0].set(xlabel="Time (s)", ylabel="Pitch (Hz)", ylim=(50, 410))
+    axes[2, 0].set(xlabel="time (s)", ylabel="F0 (Hz)", ylim=(50, 410))
     for axis in axes[:2, 0]:
         axis.set_xlabel("")
     return drawn
@@ -222,18 +229,20 @@ def _waveform(axis: Axes, samples: np.ndarray) -> None:
     times = np.arange(len(frames)) * HOP_SAMPLES / SAMPLE_RATE
     axis.fill_between(times, frames.min(1), frames.max(1), color=style.BLUE, linewidth=0.5)
     limit = max(0.05, 1.1 * float(np.abs(samples).max(initial=0)))
-    axis.set(xlabel="Time (s)", ylabel="Amplitude", xlim=(0, len(samples) / SAMPLE_RATE))
+    axis.set(xlabel="time (s)", ylabel="amplitude (-1 to 1)", xlim=(0, len(samples) / SAMPLE_RATE))
     axis.set_ylim(-limit, limit)
 
 
-def _spectrogram(drawn: Figure, axis: Axes, compressed: np.ndarray) -> None:
+def _spectrogram(drawn: Figure, axis: Axes, compressed: np.ndarray, hop: int = HOP_SAMPLES) -> None:
     size = np.hypot(compressed[..., 0], compressed[..., 1])
-    image = _image(axis, size, style.SEQUENTIAL, 0, float(np.quantile(size, 0.999)))
-    drawn.colorbar(image, ax=axis, label="Compressed size")
+    image = _image(axis, size, style.SEQUENTIAL, 0, float(np.quantile(size, 0.999)), hop)
+    drawn.colorbar(image, ax=axis, label="compressed size")
 
 
-def _image(axis: Axes, values: np.ndarray, colours: str, low: float, high: float):
-    seconds = (len(values) * HOP_SAMPLES + WINDOW_SAMPLES - HOP_SAMPLES) / SAMPLE_RATE
+def _image(
+    axis: Axes, values: np.ndarray, colours: str, low: float, high: float, hop: int = HOP_SAMPLES
+):
+    seconds = (len(values) * hop + WINDOW_SAMPLES - hop) / SAMPLE_RATE
     image = axis.imshow(
         values.T,
         origin="lower",
@@ -243,6 +252,6 @@ def _image(axis: Axes, values: np.ndarray, colours: str, low: float, high: float
         vmin=low,
         vmax=high,
     )
-    axis.set(xlabel="Time (s)", ylabel="Frequency (kHz)")
+    axis.set(xlabel="time (s)", ylabel="frequency (kHz)")
     axis.grid(visible=False)
     return image

@@ -141,6 +141,15 @@ def picture(axes: Axes, image: np.ndarray, text: str = "", colour: str = BLACK) 
     axes.set_xlabel(text, fontsize=12, labelpad=4)
 
 
+def legend_above(axes: Axes) -> None:
+    """Puts the legend above the axes, where no line runs through it.
+
+    Args:
+        axes: Axes without a title of their own.
+    """
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+
+
 def caption(drawn: Figure, text: str) -> None:
     """Writes one line of explanation under a figure: what is seen, how many, what to notice.
 

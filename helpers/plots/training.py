@@ -26,7 +26,7 @@ _NAMES = {
     "distillation": "Distillation term",
     "val_l1": "L1 of pixels, validation",
     "critic": "Discriminator",
-    "score": "Score of made faces",
+    "score": "Score of drawn faces",
     "maps": "Matching maps",
     "landmarks": "Landmarks (square pixels)",
     "texture": "Texture",
@@ -44,23 +44,12 @@ def encoder_curves(measures: Measures) -> Figure:
     Args:
         measures: What `voice_encoder.train` returns or `training.LiveFigure` hands over.
     """
-    drawn, axes = style.figure(1, 2, (12, 4.2))
+    drawn, axes = style.figure(1, 2, (12, 4.6))
     terms = ("loss", "decoder", "direction", "distance", "distillation", "contrastive")
-    _lines(axes[0, 0], measures, terms, "Loss")
+    _lines(axes[0, 0], measures, terms, "loss")
     if "distillation" in measures:  # The paper's terms differ by factors of a thousand.
-        axes[0, 0].set(yscale="log", ylabel="Loss, and its terms before their weights")
+        axes[0, 0].set(yscale="log", ylabel="loss, and its terms before their weights")
     _recall(axes[0, 1], measures)
-    return drawn
-
-
-def retrieval_curve(measures: Measures) -> Figure:
-    """Draws how often the right validation face is found, against chance.
-
-    Args:
-        measures: Needs `val_recall_1`, `val_chance_1`, `val_recall_10` and `val_chance_10`.
-    """
-    drawn, axes = style.figure(size=(8, 4.2))
-    _recall(axes[0, 0], measures)
     return drawn
 
 
@@ -70,10 +59,10 @@ def decoder_curves(measures: Measures) -> Figure:
     Args:
         measures: What `face_decoder.train_decoder` returns.
     """
-    drawn, axes = style.figure(1, 3, (14, 4.2))
-    _lines(axes[0, 0], measures, _OWN, "Term of the loss")
-    _lines(axes[0, 1], measures, ("landmarks",), "Square pixels")
-    _lines(axes[0, 2], measures, ("val_l1",), "Mean error of a pixel (0 to 1)")
+    drawn, axes = style.figure(1, 3, (14, 4.4))
+    _lines(axes[0, 0], measures, _OWN, "term of the loss")
+    _lines(axes[0, 1], measures, ("landmarks",), "square pixels")
+    _lines(axes[0, 2], measures, ("val_l1",), "mean error of a pixel (0 to 1)")
     return drawn
 
 
@@ -81,11 +70,14 @@ def adversarial_curves(measures: Measures) -> Figure:
     """Draws the terms of the adversarial training, epoch by epoch.
 
     Args:
-        measures: What `face_decoder.refine_with_gan` returns.
+        measures: What `face_decoder.refine_with_gan` returns. Its `score` is a term of the loss:
+            the score of drawn faces times -1, and is turned round here.
     """
-    drawn, axes = style.figure(1, 2, (12, 4.2))
-    _lines(axes[0, 0], measures, ("critic", "score"), "Discriminator")
-    _lines(axes[0, 1], measures, (*_OWN, "maps"), "Generator")
+    if "score" in measures:
+        measures = {**measures, "score": -np.asarray(measures["score"])}
+    drawn, axes = style.figure(1, 2, (12, 4.4))
+    _lines(axes[0, 0], measures, ("critic", "score"), "loss, or score (above 0: real)")
+    _lines(axes[0, 1], measures, (*_OWN, "maps"), "term of the generator")
     return drawn
 
 
@@ -121,24 +113,27 @@ def anatomy(
         textures: (n, 128, 128, 3), 0 to 1.
         faces: What the warp made of both, (n, 128, 128, 3), 0 to 1.
         mean: The shape of all textures, (68, 2).
-        generated: Whether a network drew the faces; they are marked then.
+        generated: Whether a network drew them; textures and faces are marked then.
 
     Returns:
-        A column for each face. Grey dots are the mean shape, blue ones the landmarks; a line says
-        how far each one moves, five times as long as it is.
+        A column for each face. Grey dots are the mean shape, blue ones the landmarks; a line goes
+        from the one towards the other, five times as far.
     """
     count, side = len(faces), faces.shape[1]
     drawn, axes = style.figure(3, count, (2.1 * count + 0.8, 6.8), "Landmarks + texture = face")
+    ends = mean + 5 * (np.asarray(shapes) - mean)
+    low, high = ends.min() - 5, ends.max() + 5  # the same for all of them
     for column, shape in enumerate(shapes):
         place = axes[0, column]
         style.picture(place, np.ones((side, side, 3)))
+        lines = np.stack([mean, ends[column]]).transpose(2, 0, 1)
+        place.plot(*lines, color=style.SKY_BLUE, linewidth=1)
+        place.plot(*shape.T, ".", color=style.BLUE, markersize=5)
         place.plot(*mean.T, ".", color=style.GREY, markersize=3)
-        ends = mean + 5 * (shape - mean)
-        place.plot(*np.stack([mean, ends]).transpose(2, 0, 1), color=style.SKY_BLUE, linewidth=1)
-        place.plot(*shape.T, ".", color=style.BLUE, markersize=4)
-        style.picture(axes[1, column], np.clip(textures[column], 0, 1))
-        made = np.round(255 * np.clip(faces[column], 0, 1)).astype("uint8")
-        style.picture(axes[2, column], mark_generated(made) if generated else made)
+        place.set(xlim=(low, high), ylim=(high, low))
+        for row, picture in ((1, textures[column]), (2, faces[column])):
+            made = np.round(255 * np.clip(picture, 0, 1)).astype("uint8")
+            style.picture(axes[row, column], mark_generated(made) if generated else made)
     for place, name in zip(axes[:, 0], ("landmarks", "texture", "face"), strict=True):
         place.set_ylabel(name)
     return drawn
@@ -149,9 +144,9 @@ def _lines(axis: Axes, measures: Measures, names: Sequence[str], label: str) -> 
         if name in measures:
             epochs = np.arange(1, len(measures[name]) + 1)
             axis.plot(epochs, measures[name], "o-", label=_NAMES[name])
-    axis.set(xlabel="Epoch", ylabel=label)
+    axis.set(xlabel="epoch", ylabel=label)
     axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.legend()
+    style.legend_above(axis)
 
 
 def _recall(axis: Axes, measures: Measures) -> None:
@@ -165,10 +160,9 @@ def _recall(axis: Axes, measures: Measures) -> None:
         axis.plot(epochs, recall, "o-", color=colour, label=f"R@{k}")
         chance = 100 * measures[f"val_chance_{k}"][-1]
         axis.axhline(chance, **{**style.CHANCE, "color": colour}, label=f"chance of R@{k}")
-    axis.set(xlabel="Epoch", ylabel="Right face found (%)", ylim=(0, None))
+    axis.set(xlabel="epoch", ylabel="validation: right face found (%)", ylim=(0, None))
     axis.xaxis.get_major_locator().set_params(integer=True)
-    axis.set_title("Retrieval of validation speakers")
-    axis.legend()
+    style.legend_above(axis)
 
 
 def _marked(faces: np.ndarray) -> np.ndarray:

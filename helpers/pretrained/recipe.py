@@ -1,70 +1,51 @@
 """How the released weights are made: `python -m helpers pretrain` makes them again.
 
 Islanders below 1,000,000 are painted, spoken, detected and described as in notebooks 01 to 03, but
-without coding a video: that saves most of the time. Then the voice encoder and the face decoder are
-trained as in notebooks 04 and 05. Nothing real goes in, and no test islander.
+without coding a video, which saves most of the time: see `islander_tables`. Then the voice encoder
+and the face decoder are trained as in notebooks 04 and 05. Nothing real goes in, and no test
+islander.
 """
 
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import shutil
-import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from helpers.archipelago.islanders import generator, islander
-from helpers.drive import write_json
+from helpers.archipelago.islanders import islander
+from helpers.pretrained import (
+    DRAWN_AGES,
+    FACE_DECODER,
+    FACE_NETWORK,
+    FOLDER,
+    ISLANDER_FEATURES,
+    VOICE_ENCODER,
+)
+from helpers.pretrained.islander_tables import (
+    REGISTERS,
+    UTTERANCES,
+    build_faces,
+    build_registers,
+    build_voices,
+    faces_of,
+    pairs_of,
+)
 from helpers.pretrained.sizes import Sizes
-from helpers.settings import ALIGNED_SIZE, FEATURE_SIZES, FIRST_TEST_ISLANDER, SPEECH_SAMPLES
+from helpers.settings import FIRST_TEST_ISLANDER
+from helpers.storage.drive import write_json
 from helpers.tables import Table, Workspace
 
-if TYPE_CHECKING:
-    from helpers.pairs import Faces, Pairs
-
-FOLDER = Path(__file__).parent
-ENCODER = FOLDER / "voice_encoder.keras"
-DECODER = FOLDER / "face_decoder.keras"
-FACE_NETWORK = FOLDER / "face_network.keras"
-ISLANDER_FEATURES = FOLDER / "islander_features.parquet"
 RECIPE = FOLDER / "recipe.json"
 NETWORK = "network.keras"
 """Name of a trained network until all is done."""
-
-SCENES = 2
-"""Pictures of each islander as a clip would show them; one more is a portrait in the studio."""
-UTTERANCES = 3
-"""Recordings of each islander, 6 s each."""
-REGISTERS = 2
-"""Recordings of each islander speaking higher or lower than usual."""
-REGISTER_SEMITONES = 6
-"""How much higher or lower at most."""
-_ISLANDERS_A_TASK = 8
-
-FACES = pa.schema(
-    [
-        ("clip_id", pa.string()),
-        ("number", pa.int64()),
-        ("split", pa.string()),
-        ("sex", pa.string()),
-        ("age", pa.float32()),
-        ("features", pa.list_(pa.list_(pa.float32()))),
-        ("portrait", pa.binary()),
-    ]
-)
-"""A row per islander: the features of the faces found (the studio portrait first) and the aligned
-studio portrait (JPEG). Without a studio face `portrait` is null."""
-VOICES = pa.schema(
-    [("clip_id", pa.string()), ("split", pa.string()), ("waveforms", pa.list_(pa.binary()))]
-)
-"""A row per islander: the recordings, int16 of 6 s."""
 
 
 def pretrain(workspace: Workspace, sizes: Sizes, folder: Path = FOLDER) -> dict:
@@ -99,15 +80,16 @@ def pretrain(workspace: Workspace, sizes: Sizes, folder: Path = FOLDER) -> dict:
         **train_faces(faces, sizes, unfinished),
     }
     last = {
-        ENCODER: "registers" if sizes.register_epochs else "encoder",
-        DECODER: "gan" if sizes.gan_epochs else "decoder",
+        VOICE_ENCODER: "registers" if sizes.register_epochs else "encoder",
+        FACE_DECODER: "gan" if sizes.gan_epochs else "decoder",
         FACE_NETWORK: "face_network",
     }
     for file, stage in last.items():
         network = weights.load(unfinished / stage / NETWORK, stage, "helpers.pretrained.recipe")
         weights.save(network, folder / file.name, half=True)
     write_features(faces, folder / ISLANDER_FEATURES.name)
-    files = (*last, ISLANDER_FEATURES)
+    write_drawn_ages(folder, sizes.islanders)
+    files = (*last, ISLANDER_FEATURES, DRAWN_AGES)
     weights.write_checksums(folder, [folder / file.name for file in files])
     made = {
         "command": sizes.command(),
@@ -124,84 +106,7 @@ def pretrain(workspace: Workspace, sizes: Sizes, folder: Path = FOLDER) -> dict:
     return made
 
 
-# --- data ----------------------------------------------------------------------------------------
-
-
-def build_faces(workspace: Workspace, count: int) -> Table:
-    """Makes the table of the faces of the first `count` islanders, on all cores."""
-    return _build(workspace, "islander_faces", face_rows, FACES, count)
-
-
-def build_voices(workspace: Workspace, count: int) -> Table:
-    """Makes the table of the voices of the first `count` islanders, on all cores."""
-    return _build(workspace, "islander_voices", voice_rows, VOICES, count)
-
-
-def build_registers(workspace: Workspace, count: int) -> Table:
-    """Makes the table of the voices of the first `count` islanders in other registers."""
-    return _build(workspace, "islander_registers", register_rows, VOICES, count)
-
-
-def _build(workspace: Workspace, name: str, rows: Callable, schema: pa.Schema, count: int) -> Table:
-    from helpers.workers import parallel_map
-
-    def make(keys: list[str]) -> list[dict]:
-        numbers = [int(key.removeprefix("islander-")) for key in keys]
-        starts = range(0, len(numbers), _ISLANDERS_A_TASK)
-        tasks = [numbers[start : start + _ISLANDERS_A_TASK] for start in starts]
-        return [row for made in parallel_map(rows, tasks) for row in made]
-
-    table = workspace.table(name)
-    table.build([f"islander-{number}" for number in range(count)], make, schema)
-    return table
-
-
-def face_rows(numbers: Sequence[int]) -> list[dict]:
-    """Paints some islanders and looks at the pictures; returns their rows of the table."""
-    from helpers import face_crop
-    from helpers.archipelago import clips, portraits
-
-    people = [islander(number) for number in numbers]
-    studio = face_crop.faces_in([portraits.portrait(person) for person in people])
-    frames = [clips.still(person, scene) for person in people for scene in range(SCENES)]
-    found = face_crop.faces_in(frames)
-    scenes = [found[start : start + SCENES] for start in range(0, len(found), SCENES)]
-    return [
-        {
-            "clip_id": f"islander-{person.number}",
-            "number": person.number,
-            "split": person.split,
-            "sex": person.sex,
-            "age": person.age,
-            "features": [face.feature.tolist() for face in (portrait, *others) if face],
-            "portrait": face_crop.to_jpeg(portrait.aligned) if portrait else None,
-        }
-        for person, portrait, others in zip(people, studio, scenes, strict=True)
-    ]
-
-
-def voice_rows(numbers: Sequence[int]) -> list[dict]:
-    """Records some islanders; returns their rows of the table."""
-    return [_voice_row(number, range(UTTERANCES)) for number in numbers]
-
-
-def register_rows(numbers: Sequence[int]) -> list[dict]:
-    """Records some islanders in other registers; returns their rows of the table."""
-    further = range(UTTERANCES, UTTERANCES + REGISTERS)
-    return [_voice_row(number, further, REGISTER_SEMITONES) for number in numbers]
-
-
-def _voice_row(number: int, utterances: Sequence[int], semitones: float = 0.0) -> dict:
-    from helpers import media
-    from helpers.archipelago import voices
-
-    person, random = islander(number), generator("register", number)
-    spoken = [
-        voices.speak(person, utterance, transpose=random.uniform(-semitones, semitones))
-        for utterance in utterances
-    ]
-    waveforms = [media.to_int16(waveform).tobytes() for waveform in spoken]
-    return {"clip_id": f"islander-{number}", "split": person.split, "waveforms": waveforms}
+# --- features and ages ---------------------------------------------------------------------------
 
 
 def write_features(table: Table, path: Path) -> None:
@@ -222,6 +127,42 @@ def write_features(table: Table, path: Path) -> None:
         ]
     )
     pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")
+
+
+def write_drawn_ages(folder: Path, islanders: int, count: int = 400) -> dict:
+    """Learns how the decoder in a folder shows age, and writes `drawn_ages.json` there.
+
+    Args:
+        folder: Holds the networks and the features; `drawn_ages.json` of another decoder is
+            replaced.
+        islanders: How many islanders the networks were made with.
+        count: How many of their validation islanders speak for it, at most.
+
+    Returns:
+        What was written: slope, years, people, and the mean error in years with and without.
+    """
+    from helpers import demo, face_decoder, face_features, voice_encoder
+    from helpers.archipelago import voices
+
+    path = folder / DRAWN_AGES.name
+    path.unlink(missing_ok=True)
+    reader = face_features.attribute_reader_of(folder)
+    encoder = voice_encoder.load(folder / VOICE_ENCODER.name)
+    decoder = face_decoder.load(folder / FACE_DECODER.name)
+    known = (person for person in map(islander, range(islanders)) if person.split == "validation")
+    people = list(itertools.islice(known, count))
+    features = [demo.predict(encoder, voices.speak(person, 0)[None]) for person in people]
+    faces = demo.faces_of(np.concatenate(features), decoder)
+    seen = np.stack([demo.seen_feature(face) for face in faces])
+    age = np.array([person.age for person in people])
+    slope, years = reader.line_of_drawn(seen, age)
+    found = {"slope": round(slope, 4), "years": round(years, 2), "people": len(people)}
+    write_json(path, found)
+    corrected = face_features.attribute_reader_of(folder).age_of_drawn(seen)
+    found["error_without"] = round(float(np.abs(reader.age(seen) - age).mean()), 1)
+    found["error_with"] = round(float(np.abs(corrected - age).mean()), 1)
+    write_json(path, found)
+    return found
 
 
 # --- training ------------------------------------------------------------------------------------
@@ -272,8 +213,9 @@ def train_faces(table: Table, sizes: Sizes, unfinished: Path) -> dict[str, dict]
     Returns:
         The curves of `decoder`, `face_network` and, if there are epochs for it, `gan`.
     """
-    from helpers import face_decoder, face_network
-    from helpers.face_targets import targets_of
+    from helpers import face_decoder
+    from helpers.training import face_network
+    from helpers.training.face_targets import targets_of
 
     options = {"seed": sizes.seed, "verbose": 2}
 
@@ -328,64 +270,3 @@ def _once(train: Callable[[Path], tuple], folder: Path) -> dict:
         training.save(network, folder / NETWORK)
         write_json(curves, measures)  # Last: the training came to its end.
     return json.loads(curves.read_text())
-
-
-def pairs_of(
-    faces: Table,
-    voices: Table,
-    split: str,
-    islanders: int = FIRST_TEST_ISLANDER,
-    registers: Table | None = None,
-) -> Pairs:
-    """Returns every recording of a split with the mean feature of its islander's faces.
-
-    Args:
-        faces: The table of the faces.
-        voices: The table of the voices.
-        split: `train` or `validation`.
-        islanders: Only those with a number below this one.
-        registers: The table of the voices in other registers, if these are wanted as well.
-    """
-    from helpers.pairs import Pairs
-
-    rows = faces.read(["clip_id", "number", "features"], {"split": split}).to_pylist()
-    known = (row for row in rows if row["features"] and row["number"] < islanders)
-    means = {row["clip_id"]: np.mean(row["features"], 0) for row in known}
-    recordings = UTTERANCES + (REGISTERS if registers else 0)
-    waveforms = _on_disk(voices.folder, (len(means) * recordings, SPEECH_SAMPLES))
-    speakers: list[str] = []
-    clips: list[str] = []
-    for table in filter(None, (voices, registers)):
-        for row in table.rows(["clip_id", "split", "waveforms"]):
-            if row["split"] == split and row["clip_id"] in means:
-                for index, waveform in enumerate(row["waveforms"]):
-                    waveforms[len(clips)] = np.frombuffer(waveform, "<i2")
-                    speakers.append(row["clip_id"])
-                    clips.append(f"{row['clip_id']}-{table.name}-{index}")
-    features = np.array([means[speaker] for speaker in speakers], np.float32)
-    return Pairs(waveforms, features, speakers, clips)
-
-
-def _on_disk(folder: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """Room for waveforms that memory need not hold; it goes when the array goes."""
-    with tempfile.TemporaryFile(dir=folder) as file:
-        return np.memmap(file, "int16", "w+", shape=shape)
-
-
-def faces_of(table: Table, split: str) -> Faces:
-    """Returns every feature of a split with the studio portrait to be made of it."""
-    from helpers import face_crop
-    from helpers.pairs import Faces
-
-    columns = ["clip_id", "features", "portrait"]
-    rows = [row for row in table.read(columns, {"split": split}).to_pylist() if row["portrait"]]
-    count = sum(len(row["features"]) for row in rows)
-    images = np.empty((count, ALIGNED_SIZE, ALIGNED_SIZE, 3), np.uint8)
-    features = np.empty((count, FEATURE_SIZES["dlib"]), np.float32)
-    speakers: list[str] = []
-    for row in rows:
-        some = slice(len(speakers), len(speakers) + len(row["features"]))
-        images[some] = face_crop.from_jpeg(row["portrait"])
-        features[some] = row["features"]
-        speakers += [row["clip_id"]] * len(row["features"])
-    return Faces(images, features, speakers, list(speakers))

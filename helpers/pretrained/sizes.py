@@ -22,9 +22,9 @@ class Sizes:
     islanders: int = 6400
     encoder_epochs: int = 9
     register_epochs: int = 1
-    decoder_epochs: int = 2
+    decoder_epochs: int = 4
     face_pictures: int = 12_800
-    gan_epochs: int = 2
+    gan_epochs: int = 1
     seed: int = 0
 
     def command(self) -> str:

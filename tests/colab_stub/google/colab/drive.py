@@ -1,9 +1,18 @@
-"""Stand-in for google.colab.drive: the mount point becomes an ordinary folder."""
+"""Stand-in for google.colab.drive: the mount point becomes an ordinary folder that can fail.
 
+`break_with` makes files below the mount point fail as they do on a real Drive, underneath whatever
+code opens them: Python asks an audit hook before it opens, renames or lists anything.
+"""
+
+import os
+import sys
 from pathlib import Path
 
 mounted: list[str] = []
 flushed: list[str] = []
+listed: list[str] = []
+_WRITING = os.O_WRONLY | os.O_RDWR
+_trouble = {"errno": None, "writing_only": False, "after": 0}
 
 
 def mount(mountpoint, force_remount=False, timeout_ms=120_000, readonly=False):
@@ -22,3 +31,27 @@ def flush_and_unmount(timeout_ms=24 * 60 * 60 * 1000):
         print("Drive not mounted, so nothing to flush and unmount.")
         return
     flushed.append(mounted.pop())
+
+
+def break_with(number, writing_only=False, after=0):
+    """Lets every access fail with an error number once `after` accesses went well; None mends."""
+    _trouble.update(errno=number, writing_only=writing_only, after=after)
+
+
+def _watch(event, arguments):
+    if not mounted or event not in ("open", "os.rename", "os.listdir", "os.scandir"):
+        return
+    path = arguments[0]
+    if not isinstance(path, (str, os.PathLike)) or not str(path).startswith(mounted[-1]):
+        return
+    if event in ("os.listdir", "os.scandir"):
+        listed.append(str(path))
+    writing = event == "os.rename" or bool(event == "open" and arguments[2] & _WRITING)
+    if _trouble["errno"] is None or (_trouble["writing_only"] and not writing):
+        return
+    _trouble["after"] -= 1
+    if _trouble["after"] < 0:
+        raise OSError(_trouble["errno"], os.strerror(_trouble["errno"]), str(path))
+
+
+sys.addaudithook(_watch)

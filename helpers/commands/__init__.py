@@ -1,0 +1,1 @@
+"""Behind `python -m helpers`: running the notebooks, manifests, pictures for the README."""

@@ -1,0 +1,1 @@
+"""From an address to a clip: the web, pages of videos, their pace and their refusals."""

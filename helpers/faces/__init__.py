@@ -1,0 +1,1 @@
+"""Faces in pictures: found, aligned, and described by networks that others trained."""

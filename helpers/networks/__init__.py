@@ -1,0 +1,1 @@
+"""The layers and networks that are trained here, without what trains them."""

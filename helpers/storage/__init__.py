@@ -1,0 +1,1 @@
+"""What stands behind a table: shards, checksums, copies on Drive or in a store, a cluster."""

@@ -1,0 +1,176 @@
+"""How a table is read: never a shard that does not match its checksum, and little at a time."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import hashlib
+import io
+from collections.abc import Iterator, Mapping, Sequence
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from helpers.storage import shards
+from helpers.storage.building import matching
+from helpers.storage.drive import read_json, write_json
+from helpers.storage.remote import Place
+from helpers.storage.stages import INDEX, MissingTable, Stored, copy_name, damaged, missing
+
+_BATCH_ROWS = 16
+"""Rows held in memory at a time while a table is read row by row."""
+_READ_WHOLE = 4 * 2**20
+"""Shards up to this size are read as a whole in a folder on the network, larger ones in parts."""
+
+
+class Readable(Stored):
+    """What a table is for whoever reads it; see `tables.Table`."""
+
+    @property
+    def content(self) -> str:
+        """Fingerprint of what is in the table: a sha256 over the checksums of its shards.
+
+        Shards whose videos were dropped count as if these were still there.
+        """
+        files = self.index()["files"]
+        text = " ".join(files[f].get("whole", files[f]["sha256"]) for f in sorted(files))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def verify(self) -> None:
+        """Compares every shard with its checksum and fetches missing ones from Drive.
+
+        Raises:
+            MissingTable: The table is not complete.
+            DamagedTable: A shard is damaged and Drive has no good copy.
+        """
+        index = self.index()
+        if not index["complete"]:
+            raise missing(self.stage)
+        for file, entry in index["files"].items():
+            stays_there = isinstance(self.mirror, Place) and not (self.folder / file).exists()
+            if not stays_there and not self.ready(file, entry):
+                raise damaged(self.stage, self.folder / file)
+        if read_json(self.folder / INDEX) != index:
+            write_json(self.folder / INDEX, index)
+
+    def read(self, columns: Sequence[str] | None = None, where: Mapping | None = None) -> pa.Table:
+        """Returns columns of the table in memory.
+
+        Args:
+            columns: Their names; None for all.
+            where: Column to value, or to a list of values: only rows that have one of them.
+
+        Returns:
+            The rows in the order of the keys.
+
+        Raises:
+            MissingTable: The table is not complete, or a column was dropped.
+            DamagedTable: A shard is damaged.
+        """
+        where = where or {}
+        parts = []
+        for file in self._opened(columns):
+            # The columns of the condition first: most shards hold no such row, and a shard of
+            # videos is large.
+            kept = matching(file.read(columns=list(where)), where) if where else None
+            if kept is None:
+                parts.append(file.read(columns=columns))
+            elif len(kept):
+                parts.append(file.read(columns=columns).take(kept))
+            else:
+                empty = file.schema_arrow.empty_table()
+                parts.append(empty if columns is None else empty.select(list(columns)))
+        return pa.concat_tables(parts)
+
+    def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict]:
+        """Goes through the rows in the order of the keys, holding a few in memory at a time.
+
+        Args:
+            columns: Names of the columns wanted; None for all.
+
+        Yields:
+            Column name to value.
+
+        Raises:
+            MissingTable: As `read`.
+            DamagedTable: As `read`.
+        """
+        for file in self._opened(columns):
+            for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
+                yield from batch.to_pylist()
+
+    def counts(self, column: str) -> dict[str, int]:
+        """Returns how often each value of a column occurs, the most frequent first."""
+        return dict(collections.Counter(row[column] for row in self.rows([column])).most_common())
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Columns that were emptied to save the disk: none, or the videos."""
+        files = self.index()["files"].values()
+        return ("video",) if any("whole" in entry for entry in files) else ()
+
+    def shard(self, file: str, entry: Mapping, columns: Sequence[str]) -> list[dict]:
+        """Returns columns of a shard, compared with its checksum.
+
+        Args:
+            file: Its name, such as `00000.parquet`.
+            entry: What the index says of it.
+            columns: Names of the columns wanted.
+
+        Raises:
+            MissingTable: A column was dropped.
+            DamagedTable: The shard is damaged and there is no good copy.
+        """
+        self._refuse_dropped(columns, "whole" in entry)
+        if not self.ready(file, entry):
+            raise damaged(self.stage, self.folder / file)
+        return shards.read(self.folder / file, columns)
+
+    @contextlib.contextmanager
+    def opened(self, file: str, entry: Mapping) -> Iterator[pq.ParquetFile]:
+        """Opens a shard; one that lies in `Settings.tables_at` is read in parts, where it is.
+
+        Raises:
+            DamagedTable: It is not here, and there is no good copy.
+        """
+        path = self.folder / file
+        if not path.exists() and isinstance(self.mirror, Place):
+            try:
+                with self._there(file, entry) as shard:
+                    yield shard
+            except (OSError, pa.ArrowInvalid) as error:
+                where = self.mirror.where(copy_name(self.address, file, entry))
+                raise damaged(self.stage, where) from error
+            return
+        if not path.exists() and not self.ready(file, entry):
+            raise damaged(self.stage, path)
+        with pq.ParquetFile(path) as shard:
+            yield shard
+
+    @contextlib.contextmanager
+    def _there(self, file: str, entry: Mapping) -> Iterator[pq.ParquetFile]:
+        """Opens a shard where it lies; raises OSError where it is not what the index says."""
+        copy = copy_name(self.address, file, entry)
+        if entry["size"] > _READ_WHOLE:  # Only a few columns of it; each page has a checksum.
+            content = self.mirror.open(copy)
+        else:
+            content = io.BytesIO(self.mirror.read(copy, entry["sha256"]))
+        with content, pq.ParquetFile(content, page_checksum_verification=True) as shard:
+            yield shard
+
+    def _opened(self, columns: Sequence[str] | None) -> Iterator[pq.ParquetFile]:
+        index = self.index()
+        if not index["complete"]:
+            raise missing(self.stage)
+        self._refuse_dropped(columns or (), bool(self.dropped))
+        for file, entry in index["files"].items():
+            with self.opened(file, entry) as shard:
+                yield shard
+
+    def _refuse_dropped(self, columns: Sequence[str], slim: bool) -> None:
+        if slim and "video" in columns:
+            raise MissingTable(
+                f"The videos of the table {self.name!r} were dropped once faces and speech were "
+                f"made. To have them back, set keep_clips to True and run notebook "
+                f"{self.stage.notebook} again (otherwise the same settings): it makes them anew."
+            )

@@ -1,0 +1,214 @@
+"""Drive: a second copy that may be slow, full, wrong or gone, while the work goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import threading
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from test_tables import KEYS, SCHEMA, build, rows_of
+
+from helpers import session, tables
+from helpers.settings import Settings
+from helpers.storage import drive
+from helpers.tables import Workspace
+
+
+@pytest.fixture(autouse=True)
+def small_and_quick(monkeypatch):
+    monkeypatch.setattr(tables, "SHARD_CLIPS", 4)
+    monkeypatch.setattr(drive, "_FLUSH_WAITS_S", (0.05, 0.2, 0.2))
+
+
+@pytest.fixture
+def on_colab(colab, tmp_path):
+    """Starts sessions on Colab, each on a machine of its own, that share one Drive."""
+
+    def workspace(machine: str) -> Workspace:
+        settings = Settings.make(rows=2, use_drive=True, workspace=str(tmp_path / machine))
+        return session.start(settings, "01_download").workspace
+
+    yield workspace
+    colab.drive.break_with(None)
+
+
+def copies(tmp_path: Path) -> list[Path]:
+    return sorted((tmp_path / "drive").rglob("*.parquet"))
+
+
+def complaints(capsys) -> int:
+    said = capsys.readouterr().out
+    return said.count("does not answer") + said.count("is full")
+
+
+# --- a Drive that fails --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOTCONN])
+@pytest.mark.parametrize("after", [0, 3, 9])
+def test_an_error_at_any_access_is_reported_once_and_the_work_goes_on(
+    on_colab, colab, capsys, number, after
+):
+    workspace = on_colab("first")
+    colab.drive.break_with(number, after=after)
+    assert build(workspace).made == 10
+    assert workspace.require("clips").read()["clip_id"].to_pylist() == KEYS
+    assert complaints(capsys) <= 1
+    assert build(workspace).made == 0
+
+
+def test_what_drive_missed_reaches_it_in_a_later_session(on_colab, colab, tmp_path):
+    colab.drive.break_with(None)
+    first = on_colab("first")
+    colab.drive.break_with(errno.EIO)
+    build(first)
+    colab.drive.break_with(None)
+    assert not copies(tmp_path)
+    assert build(on_colab("first")).made == 0
+    assert len(copies(tmp_path)) == 3
+    assert on_colab("second").require("clips").read().num_rows == 10
+
+
+@pytest.mark.parametrize("number", [errno.EDQUOT, errno.ENOSPC])
+def test_a_drive_that_is_full_says_so_and_keeps_what_it_has(
+    on_colab, colab, tmp_path, capsys, number
+):
+    workspace = on_colab("first")
+    colab.drive.break_with(number, writing_only=True, after=4)
+    build(workspace)
+    said = capsys.readouterr().out
+    assert said.count("Google Drive is full") == 1 and "Make room there" in said
+    assert workspace.require("clips").read().num_rows == 10
+    colab.drive.break_with(None)
+    there = len(copies(tmp_path))
+    assert build(on_colab("second")).kept <= 4 * there
+    assert not list((tmp_path / "drive").rglob("*.part"))
+
+
+def test_the_notebooks_machine_may_be_full_without_blaming_drive(on_colab, monkeypatch):
+    workspace = on_colab("first")
+
+    def full(rows, path, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pq, "write_table", full)
+    with pytest.raises(OSError, match="The disk is full: 00000.parquet"):
+        build(workspace)
+
+
+def after_renaming(monkeypatch, do):
+    """Calls `do` with every file on Drive that has just got its final name."""
+    replace = Path.replace
+
+    def replaced(self, target):
+        replace(self, target)
+        if "drive" in Path(target).parts and str(target).endswith(".parquet"):
+            do(Path(target))
+
+    monkeypatch.setattr(Path, "replace", replaced)
+
+
+def test_a_copy_that_is_shown_late_is_waited_for(on_colab, monkeypatch, capsys, tmp_path):
+    def late(path):
+        content = path.read_bytes()
+        path.write_bytes(b"")
+        threading.Timer(0.15, path.write_bytes, [content]).start()
+
+    after_renaming(monkeypatch, late)
+    build(on_colab("first"))
+    assert complaints(capsys) == 0
+    assert len(copies(tmp_path)) == 3
+
+
+def test_a_copy_that_vanishes_is_copied_again(on_colab, monkeypatch, capsys, tmp_path):
+    gone = []
+
+    def vanish(path):
+        if len(gone) < 2:
+            gone.append(path)
+            path.unlink()
+
+    after_renaming(monkeypatch, vanish)
+    build(on_colab("first"))
+    assert len(gone) == 2 and complaints(capsys) == 1
+    assert len(copies(tmp_path)) == 3, "at the end Drive is looked through once more"
+    assert on_colab("second").require("clips").read().num_rows == 10
+
+
+def test_a_copy_that_vanishes_after_all_is_remade_elsewhere(on_colab, tmp_path):
+    build(on_colab("first"))
+    copies(tmp_path)[1].unlink()
+    assert build(on_colab("second")).kept == 6
+
+
+def test_no_folder_of_tables_on_drive_is_ever_listed(on_colab, colab):
+    build(on_colab("first"))
+    on_colab("second").require("clips").read()
+    assert colab.drive.listed == []
+
+
+# --- two sessions on one Drive -------------------------------------------------------------------
+
+
+def different(keys):
+    """Rows whose content differs at every making, as that of real downloads may."""
+    return [{**row, "video": os.urandom(50)} for row in rows_of(keys)]
+
+
+@contextlib.contextmanager
+def stopped_before(key):
+    def stops(keys):
+        if key in keys:
+            raise KeyboardInterrupt
+        return different(keys)
+
+    with pytest.raises(KeyboardInterrupt):
+        yield stops
+
+
+def test_two_sessions_may_make_one_table_side_by_side(on_colab, tmp_path):
+    """One is stopped, the other goes past it, then the first goes on with what it has."""
+    one, two = on_colab("one"), on_colab("two")
+    with stopped_before("clip-4") as make:
+        build(one, make=make)
+    shutil.rmtree(tmp_path / "drive")  # The second session does not see what the first one has.
+    with stopped_before("clip-8") as make:
+        build(two, make=make)
+    build(one, make=different)
+    build(two, make=different)
+    third = on_colab("three").require("clips")
+    assert third.read()["clip_id"].to_pylist() == KEYS
+    assert third.content in (one.table("clips").content, two.table("clips").content)
+
+
+def test_a_session_behind_does_not_undo_what_another_has_finished(on_colab):
+    ahead, behind = on_colab("ahead"), on_colab("behind")
+
+    def slow(keys):
+        if keys[0] == "clip-4":  # In the middle of this session's work the other one finishes.
+            build(ahead, make=different)
+        if keys[0] == "clip-8":
+            raise KeyboardInterrupt
+        return different(keys)
+
+    with pytest.raises(KeyboardInterrupt):
+        build(behind, make=slow)
+    third = on_colab("three").require("clips")
+    assert third.content == ahead.table("clips").content
+
+
+def test_a_shard_that_was_replaced_leaves_no_old_copy(on_colab, tmp_path):
+    def failing(keys):
+        return [{**row, "split": "failed"} for row in rows_of(keys)]
+
+    first = on_colab("first")
+    build(first, make=failing)
+    table = first.table("clips")
+    table.build(KEYS, rows_of, SCHEMA, False, retry={"split": "failed"})
+    assert len(copies(tmp_path)) == 3
+    assert set(on_colab("second").require("clips").read()["split"].to_pylist()) == {"train", "test"}
