@@ -14,7 +14,7 @@ from range_server import range_server
 from yt_dlp.networking.exceptions import HTTPError, TransportError
 from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, UnsupportedError
 
-from helpers import download
+from helpers import download, media
 from helpers.corpora.rows import Row
 from helpers.downloading import video_pages, web
 from helpers.downloading.addresses import Refusal
@@ -79,14 +79,31 @@ def test_where_ffmpeg_complains_the_whole_video_decides(server, monkeypatch):
 @pytest.mark.parametrize("piece", [(0.0, 2.5), (0.0, 1.6)])
 def test_a_piece_of_another_length_is_not_believed(server, monkeypatch, piece):
     """ffmpeg calls half a piece a success: here it is told to make a wrong one."""
-    command = video_pages._command
+    arguments = video_pages._arguments
 
     def wrong(info, _start, _seconds, path):
-        return command(info, piece[0], piece[1] - piece[0], path)
+        return arguments(info, piece[0], piece[1] - piece[0], path)
 
-    monkeypatch.setattr(video_pages, "_command", wrong)
+    monkeypatch.setattr(video_pages, "_arguments", wrong)
     with video_pages.opened("page", server.url("clip.mp4"), LOCAL, HASTY) as found:
         assert found.piece(1.0, 3.0) is None
+
+
+def test_ffmpeg_never_loads_the_character_sets_of_the_machine(server, video, tmp_path, monkeypatch):
+    """The static ffmpeg on Colab crashes of them at every transport stream; so does this one."""
+    (tmp_path / "clip.mp4").write_bytes(video)
+    marked_media.streamed(tmp_path / "clip.mp4", tmp_path / "clip")
+    for path in (tmp_path / "clip").rglob("*.*"):
+        server.files[str(path.relative_to(tmp_path))] = path.read_bytes()
+    static = tmp_path / "it's static"
+    crash = '[ -n "$GCONV_PATH" ] && [ ! -e "$GCONV_PATH" ] || kill -SEGV $$'
+    static.write_text(f'#!/bin/sh\n{crash}\nexec {video_pages.ffmpeg_path()} "$@"\n')
+    static.chmod(0o700)
+    monkeypatch.setenv("IMAGEIO_FFMPEG_EXE", str(static))
+    with video_pages.opened("page", server.url("clip/hls/stream.m3u8"), LOCAL, HASTY) as found:
+        assert found.piece(1.0, 3.0) is not None
+    with video_pages.opened("page", server.url("clip/split/stream.m3u8"), LOCAL, HASTY) as found:
+        assert media.stream_seconds(found.whole()) == pytest.approx((8.0, 8.0), abs=0.1)
 
 
 def test_a_stalled_server_does_not_hold_up_the_batch(server):
@@ -253,17 +270,17 @@ def test_cookies_are_copied_and_never_changed(youtube, tmp_path, monkeypatch):
     cookies.write_text(f"# Netscape HTTP Cookie File\n{line}\n")
     before = cookies.read_bytes()
     seen = []
-    command = video_pages._command
+    arguments = video_pages._arguments
 
     def spied(info, start_s, seconds, path):
         copied = path.parent / "cookies.txt"
         folder = stat.S_IMODE(copied.parent.stat().st_mode)
         seen.append((folder, stat.S_IMODE(copied.stat().st_mode)))
-        made = command(info, start_s, seconds, path)
+        made = arguments(info, start_s, seconds, path)
         assert "secret" not in " ".join(made)
         return made
 
-    monkeypatch.setattr(video_pages, "_command", spied)
+    monkeypatch.setattr(video_pages, "_arguments", spied)
     settings = Settings.make(
         allow_private_addresses=True, accept_youtube_terms=True, cookies=str(cookies)
     )

@@ -12,6 +12,7 @@ import copy
 import os
 import random
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -136,7 +137,8 @@ class Video:
         """
         self._gate.begin()
         path = self._folder / f"piece-{round(start_s * 1000)}-{round(end_s * 1000)}.mp4"
-        said = self._ffmpeg(_command(self._formats, start_s, end_s - start_s, path))
+        ffmpeg = self._downloader.params["ffmpeg_location"]
+        said = self._ffmpeg([ffmpeg, *_arguments(self._formats, start_s, end_s - start_s, path)])
         if self._gate.refusal is not None:
             raise self._gate.refusal
         if said is None or _DOUBTS.search(said):
@@ -243,7 +245,7 @@ def _options(source: str, folder: Path, watch: gate.Gate) -> dict[str, object]:
         "allowed_extractors": _EXTRACTORS[source],
         "js_runtimes": {name: {} for name in RUNTIMES},
         "proxy": watch.url,
-        "ffmpeg_location": ffmpeg_path(),
+        "ffmpeg_location": str(_caller_of_ffmpeg(folder)),
         "paths": {"home": str(folder)},
         "outtmpl": {"default": "whole.%(ext)s"},
         "format": _FORMAT,
@@ -277,6 +279,19 @@ def ffmpeg_path() -> str:
         raise Refusal("failed", "There is no ffmpeg: install imageio-ffmpeg.") from error
 
 
+def _caller_of_ffmpeg(folder: Path) -> Path:
+    """Writes a program that calls ffmpeg so that it leaves this machine's character sets alone.
+
+    The ffmpeg 7.0.2 of imageio-ffmpeg 0.6.0 is linked statically. On another C library than its
+    own the character sets it loads for the title of a transport stream make it crash, so that no
+    stream in segments would come. UTF-8 needs none of them.
+    """
+    path = folder / "ffmpeg"
+    path.write_text(f'#!/bin/sh\nGCONV_PATH=/nonexistent exec {shlex.quote(ffmpeg_path())} "$@"\n')
+    path.chmod(0o700)
+    return path
+
+
 def _private_copy(cookies: Path, folder: Path) -> Path:
     """Copies the cookies: yt-dlp writes into the file, which may lie on a shared Drive."""
     copied = folder / "cookies.txt"
@@ -301,23 +316,23 @@ def _resolved(downloader, found: Mapping, order: list[str], download: bool = Fal
     return info
 
 
-def _command(info: Mapping, start_s: float, seconds: float, path: Path) -> list[str]:
-    """The call of ffmpeg that cuts a piece, to the picture, out of one stream or two."""
+def _arguments(info: Mapping, start_s: float, seconds: float, path: Path) -> list[str]:
+    """What ffmpeg is told to cut a piece, to the picture, out of one stream or two."""
     streams = info.get("requested_formats") or [info]
     wait = max(float(stream.get("available_at") or 0) for stream in streams) - time.time()
     time.sleep(min(max(0.0, wait), 60.0))
-    command = [ffmpeg_path(), "-nostdin", "-y", "-hide_banner", "-loglevel", "warning"]
+    told = ["-nostdin", "-y", "-hide_banner", "-loglevel", "warning"]
     for stream in streams:
         headers = "".join(f"{k}: {v}\r\n" for k, v in (stream.get("http_headers") or {}).items())
-        command += ["-protocol_whitelist", _NETWORK, "-rw_timeout", "15000000", *_PATIENCE]
-        command += ["-headers", headers, "-ss", f"{start_s:.3f}", "-t", f"{seconds:.3f}"]
-        command += ["-i", stream["url"]]
+        told += ["-protocol_whitelist", _NETWORK, "-rw_timeout", "15000000", *_PATIENCE]
+        told += ["-headers", headers, "-ss", f"{start_s:.3f}", "-t", f"{seconds:.3f}"]
+        told += ["-i", stream["url"]]
     if len(streams) > 1:
         for number, stream in enumerate(streams):
             kind = "v:0" if stream.get("vcodec") not in (None, "none") else "a:0"
-            command += ["-map", f"{number}:{stream.get('manifest_stream_number', kind)}"]
-    command += ["-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-pix_fmt", "yuv420p"]
-    return [*command, "-c:a", "aac", "-f", "mp4", str(path)]
+            told += ["-map", f"{number}:{stream.get('manifest_stream_number', kind)}"]
+    told += ["-c:v", "libx264", "-preset", "veryfast", "-crf", "20", "-pix_fmt", "yuv420p"]
+    return [*told, "-c:a", "aac", "-f", "mp4", str(path)]
 
 
 # --- what went wrong -----------------------------------------------------------------------------
