@@ -210,8 +210,12 @@ def _first_odd_line(content: bytes) -> int:
 
 
 def write_csv(manifest: Manifest, path: Path) -> None:
-    """Writes a manifest that `read_csv` reads back as the same rows."""
-    with Path(path).open("w", encoding="utf-8", newline="") as file:
+    """Writes a manifest that `read_csv` reads back as the same rows.
+
+    It refuses those of your own files whose names no manifest may have, such as names that are
+    not UTF-8: these are written as they are.
+    """
+    with Path(path).open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         write_rows(manifest.rows, file)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -164,6 +165,21 @@ def test_a_built_manifest_passes_its_own_check(tmp_path, capsys):
 def test_a_manifest_is_printed_unless_a_file_is_named(capsys):
     assert command.main(["manifest", "build", "ravdess", "--row-range", "1-2"]) == 0
     assert capsys.readouterr().out.count("\n") == 3
+
+
+def test_a_file_name_that_is_not_utf_8_is_written_as_it_is(tmp_path, capfdbinary):
+    videos, out = tmp_path / "videos", tmp_path / "out.csv"
+    videos.mkdir()
+    try:
+        Path(os.fsdecode(os.fsencode(videos) + b"/caf\xe9.mp4")).write_bytes(b"x")
+    except OSError:
+        pytest.skip("this file system has no such names")
+    build = ["manifest", "build", "my_videos", "--videos", str(videos)]
+    assert command.main(build) == command.main([*build, "--out", str(out)]) == 0
+    assert b"/caf\xe9.mp4," in out.read_bytes()
+    assert capfdbinary.readouterr().out == out.read_bytes()
+    assert command.main(["manifest", "check", str(out)]) == 1
+    assert b"line 2: it is not UTF-8" in capfdbinary.readouterr().out
 
 
 def test_a_manifest_that_cannot_be_written_is_no_crash(tmp_path, capsys):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import collections
 import csv
 import json
+import os
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
-from helpers import manifests
+from helpers import download, manifests
 from helpers.archipelago.islanders import islander
 from helpers.corpora import rows
 from helpers.manifests import Manifest, ManifestError, Row
@@ -375,6 +377,19 @@ def test_names_that_clash_stay_apart(tmp_path):
     manifest = of_folder(tmp_path)
     assert len({row.clip_id for row in manifest.rows}) == 6
     assert len(manifest.speakers()) == 6
+
+
+def test_a_file_name_that_is_not_utf_8_will_do(folder):
+    try:
+        Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.mp4")).write_bytes(b"x")
+    except OSError:
+        pytest.skip("this file system has no such names")
+    manifest = of_folder(folder)
+    row = next(row for row in manifest.rows if row.clip_id.startswith("caf-"))
+    assert download.download(row)["status"] == "rejected"
+    assert manifest.fingerprint
+    with pytest.raises(ManifestError, match="line 2, column locator"):
+        manifests.validate([row], "from elsewhere")
 
 
 def test_a_few_speakers_are_for_testing_and_many_are_dealt_out(folder, tmp_path):

@@ -77,10 +77,11 @@ def run(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
     try:
         manifest = manifests.load(settings)
         if options.out is None:
+            sys.stdout.reconfigure(errors="surrogateescape")  # as `write_csv` does
             manifests.write_rows(manifest.rows, sys.stdout)
         else:
             manifests.write_csv(manifest, options.out)
-    except (ManifestError, OSError) as error:
+    except (ValueError, OSError) as error:  # also a name that the terminal cannot show
         print(error, file=sys.stderr)
         return 1
     print(summary(manifest.rows, len(manifest.left_out)), file=sys.stderr)
