@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from pathlib import Path
 
-import keras
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -17,7 +18,11 @@ if str(ROOT) not in sys.path:
 @pytest.fixture(autouse=True)
 def same_chance_in_every_run() -> None:
     """Seeds what draws without a seed of its own, such as the first weights of a bare layer."""
-    keras.utils.set_random_seed(0)
+    random.seed(0)
+    np.random.seed(0)
+    # Worker processes that import a test import this file; most of them do without Keras.
+    if "keras" in sys.modules:
+        sys.modules["keras"].utils.set_random_seed(0)
 
 
 @pytest.fixture(scope="session")
