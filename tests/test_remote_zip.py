@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import random
 import struct
 import urllib.parse
@@ -126,11 +127,28 @@ def test_a_member_larger_than_stated_is_cut_off(server, tmp_path):
     assert (tmp_path / "clip").stat().st_size <= 1000
 
 
-def test_a_damaged_member_is_refused(server, tmp_path):
-    content = bytearray(zipped({MEMBER: noise(100_000)}, zipfile.ZIP_STORED))
-    content[5000] ^= 1
+KINDS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
+
+
+@pytest.mark.parametrize("place", [200, 5000])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_damaged_member_is_refused(server, tmp_path, kind, place):
+    words = bytes(random.Random(1).choices(b"abcdefgh", k=100_000))  # can be compressed
+    content = bytearray(zipped({MEMBER: words}, kind))
+    content[place] ^= 0xFF
     server.files["a.zip"] = bytes(content)
-    with pytest.raises(Refusal, match="damaged"):
+    with pytest.raises(Refusal, match="damaged") as caught:
+        fetched(server, tmp_path)
+    assert caught.value.status == "rejected"
+
+
+def test_a_full_disk_is_not_the_fault_of_the_archive(server, tmp_path, monkeypatch):
+    def full(*_given: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(remote_zip, "_extract", full)
+    server.files["a.zip"] = zipped({MEMBER: b"x"})
+    with pytest.raises(OSError, match="No space left"):
         fetched(server, tmp_path)
 
 

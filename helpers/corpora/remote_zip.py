@@ -9,9 +9,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import io
+import lzma
 import stat
 import urllib.parse
 import zipfile
+import zlib
 from pathlib import Path
 
 from helpers.corpora.rows import bad_member
@@ -25,6 +27,9 @@ _AHEAD_BYTES = 1 << 16
 _BLOCK_BYTES = 1 << 20
 _LARGEST_PIECE = 1 << 24
 """Bytes held in memory at a time: a larger member comes in several pieces."""
+_DAMAGES = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+_DAMAGES += (NotImplementedError, EOFError, ValueError)
+"""What is raised where a member is read that is not in order."""
 
 
 class RangeFile(io.RawIOBase):
@@ -157,7 +162,9 @@ def fetch_member(locator: str, path: Path, limits: web.Limits | None = None) -> 
         raise Refusal("rejected", f"The file is larger than {limits.size / 1e6:,.0f} MB.")
     try:
         _extract(archive, info, path)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError) as error:
+    except (*_DAMAGES, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # Of the disk. That of bz2, for damaged data, has no number.
         reason = f"{member!r} in the archive is damaged, or not as long as stated."
         raise Refusal("rejected", reason) from error
     except Refusal:
