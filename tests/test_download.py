@@ -378,6 +378,20 @@ def test_clips_before_a_stop_are_not_asked_for_again(server, tmp_path):
     assert not list((tmp_path / "waiting").iterdir())
 
 
+def test_a_clip_that_waits_is_of_no_use_to_a_run_that_wants_another(server, tmp_path):
+    rows = [
+        dataclasses.asdict(row(server.url(name), "https", clip_id=name[:4]))
+        for name in ("clip.mp4", "stop.mp4?status=429&times=1")
+    ]
+    server.files["stop.mp4"] = server.files["clip.mp4"]
+    asked = dataclasses.replace(LOCAL, workspace=str(tmp_path))
+    with pytest.raises(download.BatchStop):
+        download.clips_of_shard(rows, asked)
+    shorter = dataclasses.replace(asked, clip_seconds=1.0)
+    clips = download.clips_of_shard(rows, shorter)
+    assert [clip["duration_s"] for clip in clips] == pytest.approx([1.0, 1.0], abs=0.05)
+
+
 def test_rows_that_failed_are_tried_again_twice_in_later_runs(server, tmp_path):
     server.files |= {f"{number}.mp4": server.files["clip.mp4"] for number in range(3)}
     rows = [

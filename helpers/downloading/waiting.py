@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from helpers.settings import Settings
 from helpers.storage.drive import written_whole
+from helpers.storage.stages import STAGES
 from helpers.tables import WAITING
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def drop(row: Row, settings: Settings) -> None:
 
 def _file(row: Row, settings: Settings) -> Path:
     """Named after all that shapes the clip: no name out of a manifest becomes a path."""
-    shape = [dataclasses.asdict(row), settings.clip_rate, settings.allow_private_addresses]
+    stage = STAGES["clips"]
+    shape = [dataclasses.asdict(row), stage.edition, *(getattr(settings, n) for n in stage.fields)]
     name = hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:32]
     return Path(settings.workspace) / WAITING / f"{name}.parquet"
