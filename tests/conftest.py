@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,21 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
+
+
+class UntilTheEnd(threading.Event):
+    """An event that is waited for however long it takes: so a test server stalls for good."""
+
+    def wait(self, _timeout: float | None = None) -> bool:
+        return super().wait()
+
+
+@pytest.fixture
+def nobody() -> Iterator[str]:
+    """Host and port at which nobody answers, and nobody else can while the test runs."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield "{}:{}".format(*taken.getsockname())
 
 
 @pytest.fixture(autouse=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import http.client
 import socket
-import threading
 import urllib.parse
 
 import pytest
+from conftest import UntilTheEnd
 from range_server import range_server
 
 from helpers.downloading import gate, web
@@ -16,13 +16,6 @@ from helpers.downloading.addresses import Refusal
 LIMITS = web.Limits(stall_s=30.0, total_s=120.0)
 PATIENCE_S = 60.0
 """How long we wait for the gate, in seconds: longer than any pause of a busy machine."""
-
-
-class UntilTheEnd(threading.Event):
-    """An event that is waited for however long it takes."""
-
-    def wait(self, _timeout: float | None = None) -> bool:
-        return super().wait()
 
 
 @pytest.fixture
