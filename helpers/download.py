@@ -200,8 +200,8 @@ def clips_of_shard(rows: list[dict], settings: Settings) -> list[dict[str, objec
     wanted = [Row(**row) for row in rows]
     local = [(row, settings) for row in wanted if row.source in _LOCAL]
     clips = {clip["clip_id"]: clip for clip in parallel_map(_download_local, local)}
-    for clip in clips.values():
-        _stop_if_pointless(clip)
+    for row, _ in local:
+        _stop_if_pointless(row, clips[row.clip_id])
     remote = [row for row in wanted if row.source not in _LOCAL]
     videos: dict[tuple, list[Row]] = {}
     for row in remote:
@@ -211,7 +211,7 @@ def clips_of_shard(rows: list[dict], settings: Settings) -> list[dict[str, objec
     quiet = not videos or settings.verbosity == "quiet"
     for group in tqdm(videos.values(), "web", leave=False, unit="video", disable=quiet):
         for row, clip in zip(group, download_together(group, settings), strict=True):
-            _stop_if_pointless(clip)
+            _stop_if_pointless(row, clip)
             waiting.keep(row, settings, clip, SCHEMA)
             clips[row.clip_id] = clip
     for row in remote:
@@ -381,14 +381,17 @@ def _require_permission(session: Session) -> None:
         raise BatchStop("COOKIES names a file that is not there. Leave it empty, or mend the path.")
 
 
-def _stop_if_pointless(clip: dict[str, object]) -> None:
+def _stop_if_pointless(row: Row, clip: dict[str, object]) -> None:
     if clip["status"] == "blocked":
         raise BatchStop(
-            f"The batch stops at clip {clip['clip_id']!r}. {clip['reason']} Going on would make it "
-            "worse. Finished shards are kept: wait some hours and run this cell again."
+            f"The batch stops at clip {row.clip_id!r}, {row.locator[:100]}. {clip['reason']} Going "
+            "on would make it worse. Finished shards are kept: wait some hours and run this cell "
+            "again. If it stops here every time, choose other rows, or leave this one out for good "
+            f"with the line clip,{row.clip_id},blocked in data_manifest/exclusions.csv: both begin "
+            "a new table."
         )
     if clip["reason"] == _DISK_FULL:
         raise BatchStop(
-            f"The batch stops at clip {clip['clip_id']!r}: the disk is full. Finished shards are "
+            f"The batch stops at clip {row.clip_id!r}: the disk is full. Finished shards are "
             "kept: make room, or take fewer rows, and run this cell again."
         )

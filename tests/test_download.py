@@ -359,8 +359,12 @@ def test_blocked_address_stops_the_batch(server, tmp_path):
     names = ("clip.mp4", "clip.mp4?status=429", "clip.mp4?never")
     rows = [row(server.url(n), "https", clip_id=f"c{i}") for i, n in enumerate(names)]
     here = session(rows, tmp_path)
-    with pytest.raises(download.BatchStop, match="'c1'.*wants no more requests.*run this cell"):
+    with pytest.raises(
+        download.BatchStop, match="'c1'.*wants no more requests.*run this cell"
+    ) as told:
         download.build_clips(here)
+    assert rows[1].locator in str(told.value), "one odd server is known by its address"
+    assert "the line clip,c1,blocked in data_manifest/exclusions.csv" in str(told.value)
     assert not any("never" in path for path, _ in server.requests)
     assert not here.workspace.table("clips").complete
 
