@@ -19,9 +19,10 @@ import pyarrow as pa
 
 from helpers.settings import SHARD_CLIPS, Settings
 from helpers.storage import shards
-from helpers.storage.building import Builder, Making, Part, Report, emptied
+from helpers.storage.building import Builder, Making, Part, Report
 from helpers.storage.cluster import Cluster
 from helpers.storage.drive import Mirror
+from helpers.storage.dropping import emptied
 from helpers.storage.reading import Readable
 from helpers.storage.remote import Place
 from helpers.storage.stages import (
@@ -130,8 +131,9 @@ class Workspace:
         """
         if self.settings.keep_clips:
             return
-        if self.table("faces").complete and self.table("speech").complete:
-            freed = emptied(self.table("clips"), "video", self.cluster)
+        clips = self.table("clips")
+        if self.table("faces").follows(clips) and self.table("speech").follows(clips):
+            freed = emptied(clips, "video", self.cluster)
             if freed:
                 print(f"The clips were dropped: {freed / 2**20:,.0f} MB are free again.")
 
@@ -257,6 +259,8 @@ class Table(Readable):
     ) -> Report:
         """Makes each shard from the same shard of another table, on the cluster if there is one.
 
+        Of a shard that was dropped, the rows of clips that came late are made and added.
+
         Args:
             source: A complete table with one row for each clip.
             make: Function of a module; gets the rows of one shard of `source` and the settings.
@@ -280,7 +284,7 @@ class Table(Readable):
             there = (
                 None if "whole" in entry else {**source.place_of(file, entry), "columns": columns}
             )
-            parts[file] = Part(entry["keys"], entry["rows"], give, there)
+            parts[file] = Part(entry["keys"], entry["rows"], give, there, entry)
         return self._build(parts, self._making(make), schema, progress)
 
     def _making(self, make: Callable, retry: Mapping[str, object] | None = None) -> Making:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, FakeManifest
 
@@ -622,6 +623,94 @@ def test_going_back_makes_the_clips_anew_and_keeps_what_was_made_from_them(slim,
 
 def clips_of(rows, settings):
     return rows_of([row["clip_id"] for row in rows])
+
+
+class Recovering:
+    """Makes clips; those that fail have no video until they are helped."""
+
+    def __init__(self, failing=()):
+        self.failing = set(failing)
+
+    def __call__(self, rows, settings):
+        return [
+            row | ({"split": "failed", "video": None} if row["clip_id"] in self.failing else {})
+            for row in clips_of(rows, settings)
+        ]
+
+    __name__ = "anything"
+
+
+def recovering_clips(workspace, make):
+    """Builds `clips` as notebook 01 does: rows that failed are tried again."""
+    rows, retry = [{"clip_id": key} for key in KEYS], {"split": "failed"}
+    table = workspace.table("clips")
+    return table.build_from_rows(rows, make, SCHEMA, progress=False, retry=retry)
+
+
+def from_clips(workspace, name, log=None):
+    """Builds `faces` or `speech` as notebooks 02 and 03 do; two rows for each clip."""
+
+    def make(rows, settings):
+        if log is not None:
+            log.extend(row["clip_id"] for row in rows)
+        return [{**row, "video": None} for row in rows for _ in range(2)]
+
+    clips = workspace.require("clips")
+    report = workspace.table(name).build_from(clips, make, SCHEMA, SCHEMA.names, progress=False)
+    workspace.drop_clips()
+    return report
+
+
+def test_a_clip_that_comes_after_the_others_were_dropped_reaches_faces_and_speech(
+    on_drive, tmp_path
+):
+    workspace, make = on_drive("slim", keep_clips=False), Recovering({"clip-1", "clip-2", "clip-6"})
+    recovering_clips(workspace, make)
+    for name in ("faces", "speech"):
+        from_clips(workspace, name)
+    before = {name: workspace.require(name).read() for name in ("faces", "speech")}
+    make.failing = {"clip-2"}
+    recovering_clips(workspace, make)
+    assert workspace.table("clips").index()["files"]["00000.parquet"]["late"] == ["clip-1"]
+
+    log = []
+    assert from_clips(workspace, "faces", log).made == 2
+    assert from_clips(workspace, "faces", log).made == 0
+    assert log == ["clip-1", "clip-6"], "of the others there is no video any more"
+    assert copies_with_video(tmp_path) == 2, "speech has yet to be made from them"
+    from_clips(workspace, "speech", log)
+    assert log == ["clip-1", "clip-6"] * 2
+    assert copies_with_video(tmp_path) == 0
+    for name in ("faces", "speech"):
+        for place in (workspace, on_drive("elsewhere", keep_clips=False)):
+            rows = place.require(name).read().to_pylist()
+            assert [row["clip_id"] for row in rows] == [key for key in KEYS for _ in range(2)]
+            assert [row["clip_id"] for row in rows if row["split"] == "failed"] == ["clip-2"] * 2
+            same = [row for row in rows if row["clip_id"] not in log]
+            assert same == [r for r in before[name].to_pylist() if r["clip_id"] not in log]
+        assert from_clips(workspace, name, log).made == 0
+
+
+def copies_with_video(tmp_path):
+    shards = (pq.read_table(path) for path in (tmp_path / "drive" / "clips").rglob("*.parquet"))
+    return sum(len(shard) - shard["video"].null_count for shard in shards)
+
+
+def test_a_clip_that_comes_late_without_a_video_is_known_everywhere_too(on_drive):
+    workspace, make = on_drive("slim", keep_clips=False), Recovering({"clip-1"})
+    recovering_clips(workspace, make)
+    for name in ("faces", "speech"):
+        from_clips(workspace, name)
+
+    def gone(rows, settings):
+        return [{**row, "split": "gone", "video": None} for row in make(rows, settings)]
+
+    gone.__name__ = "gone"
+    recovering_clips(workspace, gone)
+    for name in ("faces", "speech"):
+        assert from_clips(workspace, name).made == 1
+        assert workspace.require(name).counts("split")["gone"] == 2
+    assert on_drive("elsewhere").require("clips").counts("split")["gone"] == 1
 
 
 def test_kill_9_while_clips_are_dropped_costs_one_shard_at_most(on_drive, workspace, make):

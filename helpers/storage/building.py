@@ -21,7 +21,7 @@ from helpers.storage import shards
 from helpers.storage.cluster import Cluster
 from helpers.storage.drive import locked, read_json, written_whole
 from helpers.storage.remote import Place
-from helpers.storage.stages import INDEX, copy_name, damaged
+from helpers.storage.stages import INDEX, copy_name, damaged, late
 
 if TYPE_CHECKING:
     from helpers.tables import Table
@@ -69,14 +69,17 @@ class Part:
     Attributes:
         keys: Fingerprint of its keys, in their order.
         clips: How many keys there are.
-        give: Reads what the making function gets: the keys themselves, or rows with a `clip_id`.
+        give: Reads what the making function gets: the keys themselves, or rows with a `clip_id`;
+            from a table, given `clips`, the rows of these alone.
         source: Where a worker reads that by itself (see `shards.make`); None where it is sent.
+        origin: What the index says of the shard that it is made from; empty where there is none.
     """
 
     keys: str
     clips: int
-    give: Callable[[], list]
+    give: Callable[..., list]
     source: Mapping | None = None
+    origin: Mapping = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,6 +145,7 @@ class Builder:
         kept = sum(self.parts[file].clips for file in self.files)
         if self.making.retry:
             kept -= self._make_again()
+        kept -= self._catch_up()
         if len(self.files) < len(self.parts):
             self._note()
             self._make_missing()
@@ -274,8 +278,26 @@ class Builder:
             new = {**entry, "retries": retries + 1}
             if helped and self.table.ready(file, entry):
                 new |= self._exchanged(file, made, helped)
+                if "whole" in entry:  # What is made from this table catches up with these alone.
+                    new["late"] = [*entry.get("late", ()), *sorted(helped)]
             self._replace(file, new)
         return tried
+
+    def _catch_up(self) -> int:
+        """Makes the rows of clips that came after the others were dropped; returns how many."""
+        done = 0
+        for file, entry in list(self.files.items()):
+            part = self.parts[file]
+            keys = late(part.origin, entry)
+            if not keys:
+                continue
+            if not self.table.ready(file, entry):
+                raise damaged(self.table.stage, self.table.folder / file)
+            made = shards.checked(self.making.make(part.give(clips=keys)), keys, self.schema)
+            new = {**entry, "late": [*entry.get("late", ()), *keys]}
+            self._replace(file, new | self._exchanged(file, made, set(keys)))
+            done += len(keys)
+        return done
 
     def _replace(self, file: str, new: dict) -> None:
         """Notes the new edition of a shard, and takes the old one off the mirror."""
@@ -318,51 +340,3 @@ def _key(given: str | Mapping) -> str:
 
 def _keys(given: Sequence[str | Mapping]) -> list[str]:
     return [_key(one) for one in given]
-
-
-def emptied(table: Table, column: str, cluster: Cluster | None) -> int:
-    """Empties a column of a complete table; its content keeps its fingerprint.
-
-    Args:
-        table: The table.
-        column: Such as `video`.
-        cluster: Workers that do it where the table lies in a folder that they reach.
-
-    Returns:
-        How many bytes that has freed.
-    """
-    with locked(table.folder, f"the table {table.name!r}"):
-        index = table.index()
-        files, columns = dict(index["files"]), index["columns"]
-        todo = {file: entry for file, entry in files.items() if "whole" not in entry}
-        direct = cluster is not None and isinstance(table.mirror, Place)
-        jobs = ((file, _emptying(table, file, entry, column)) for file, entry in todo.items())
-        made = (
-            cluster.run("helpers.storage.shards:empty", jobs)
-            if direct
-            else _emptied(table, todo, column)
-        )
-        for file, entry in made:
-            entry.pop("content", None)
-            old, files[file] = files[file], {**files[file], **entry}
-            files[file]["whole"] = old["sha256"]
-            table.write_index(files, True, columns=columns)
-            table.publish({} if direct else {file: files[file]}, fresh=True)
-            table.mirror.remove(copy_name(table.address, file, old))
-    return sum(entry["size"] - files[file]["size"] for file, entry in todo.items())
-
-
-def _emptied(table: Table, todo: Mapping[str, dict], column: str) -> Iterator[tuple[str, dict]]:
-    for file, entry in todo.items():
-        if not table.ready(file, entry):
-            raise damaged(table.stage, table.folder / file)
-        rows = shards.without(pq.read_table(table.folder / file), column)
-        with written_whole(table.folder / file) as part:
-            shards.write(rows, part)
-        yield file, table.entry_of(file)
-
-
-def _emptying(table: Table, file: str, entry: Mapping, column: str) -> dict:
-    source = table.place_of(file, entry)
-    target = {"root": source["root"], "address": table.address, "file": file}
-    return {"source": source, "target": target, "column": column}

@@ -15,7 +15,15 @@ from helpers.storage import shards
 from helpers.storage.building import matching
 from helpers.storage.drive import read_json, write_json
 from helpers.storage.remote import Place
-from helpers.storage.stages import INDEX, MissingTable, Stored, copy_name, damaged, missing
+from helpers.storage.stages import (
+    INDEX,
+    MissingTable,
+    Stored,
+    copy_name,
+    damaged,
+    late,
+    missing,
+)
 
 _BATCH_ROWS = 16
 """Rows held in memory at a time while a table is read row by row."""
@@ -109,22 +117,32 @@ class Readable(Stored):
         files = self.index()["files"].values()
         return ("video",) if any("whole" in entry for entry in files) else ()
 
-    def shard(self, file: str, entry: Mapping, columns: Sequence[str]) -> list[dict]:
+    def follows(self, source: Readable) -> bool:
+        """Tells whether the table is complete, with the clips that came late to its source."""
+        index = self.index()
+        there = source.index()["files"].items()
+        return index["complete"] and not any(late(e, index["files"].get(f, {})) for f, e in there)
+
+    def shard(
+        self, file: str, entry: Mapping, columns: Sequence[str], clips: Sequence[str] | None = None
+    ) -> list[dict]:
         """Returns columns of a shard, compared with its checksum.
 
         Args:
             file: Its name, such as `00000.parquet`.
             entry: What the index says of it.
             columns: Names of the columns wanted.
+            clips: Only the rows of these, which came late (see `stages.late`); None for all.
 
         Raises:
             MissingTable: A column was dropped.
             DamagedTable: The shard is damaged and there is no good copy.
         """
-        self._refuse_dropped(columns, "whole" in entry)
+        self._refuse_dropped(columns, "whole" in entry and clips is None)
         if not self.ready(file, entry):
             raise damaged(self.stage, self.folder / file)
-        return shards.read(self.folder / file, columns)
+        rows = shards.read(self.folder / file, columns)
+        return rows if clips is None else [row for row in rows if row["clip_id"] in clips]
 
     @contextlib.contextmanager
     def opened(self, file: str, entry: Mapping) -> Iterator[pq.ParquetFile]:

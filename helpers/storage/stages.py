@@ -253,6 +253,19 @@ def copy_name(address: str, file: str, entry: Mapping) -> str:
     return f"{address}/{stem}-{entry['sha256'][:8]}{dot}{ending}"
 
 
+def late(source: Mapping, entry: Mapping) -> list[str]:
+    """Returns the clips that a shard still has to take over from the shard it is made from.
+
+    A clip comes late when its row is tried again with success after the other videos of its shard
+    were dropped: what was made from these cannot be made anew, so the clip is added to it.
+
+    Args:
+        source: What the index says of the shard it is made from.
+        entry: What the index says of it.
+    """
+    return [clip for clip in source.get("late", ()) if clip not in entry.get("late", ())]
+
+
 def damaged(stage: Stage, file: object) -> DamagedTable:
     """Returns the error that names a damaged shard and the notebook that remakes it.
 
