@@ -30,8 +30,8 @@ def server(monkeypatch: pytest.MonkeyPatch):
     small = dataclasses.replace(NETWORKS["vggface"], parameters=len(BODY) // 4 - 100)
     monkeypatch.setitem(NETWORKS, "vggface", small)
     monkeypatch.setattr(recognition_weights, "_NAMES_BYTES", 1000)
-    hasty = web.Limits(size=1_000_000, stall_s=0.3, total_s=5.0, waits_s=(0.01,))
-    monkeypatch.setattr(recognition_weights, "_LIMITS", hasty)
+    patient = web.Limits(size=1_000_000, stall_s=30.0, total_s=120.0, waits_s=(0.01,))
+    monkeypatch.setattr(recognition_weights, "_LIMITS", patient)
     with range_server() as running:
         running.files[FILE] = BODY
         monkeypatch.setattr(recognition_weights, "RELEASES", running.url("")[:-1])
@@ -85,9 +85,9 @@ def test_a_transfer_that_breaks_off_goes_on_where_it_stopped(server, fault, work
 @pytest.fixture
 def given_up(server, fault, workspace, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What a session leaves that lost its connection after 200,000 bytes."""
-    monkeypatch.setattr(recognition_weights, "_LIMITS", web.Limits(stall_s=0.3, waits_s=()))
-    fault("?stall=200000")
-    with pytest.raises(MissingModel, match="stopped sending.*run again to go on"):
+    monkeypatch.setattr(recognition_weights, "_LIMITS", web.Limits(stall_s=30.0, waits_s=()))
+    fault("?drop=200000")
+    with pytest.raises(MissingModel, match="broke off.*run again to go on"):
         weights_file(workspace, "vggface")
     server.requests.clear()
     fault("")
@@ -171,14 +171,14 @@ def test_a_file_that_changed_after_its_first_use_is_refused(server, workspace) -
 
 
 def test_without_a_network_the_error_says_where_to_get_it_and_where_to_put_it(
-    server, workspace, monkeypatch: pytest.MonkeyPatch
+    server, workspace, nobody: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recognition_weights, "RELEASES", "http://127.0.0.1:9/nobody")
+    monkeypatch.setattr(recognition_weights, "RELEASES", f"http://{nobody}/nobody")
     with pytest.raises(MissingModel) as caught:
         weights_file(workspace, "vggface")
     said = str(caught.value)
     for part in (
-        f"http://127.0.0.1:9/nobody/{FILE}",
+        f"http://{nobody}/nobody/{FILE}",
         str(workspace.local / "recognition"),
         "no connection",
         "FEATURES = 'dlib'",
