@@ -19,6 +19,7 @@ import errno
 import functools
 import hashlib
 import math
+import platform
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,14 +28,13 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from helpers import media
-from helpers.downloading import video_pages, waiting, web
+from helpers.downloading import preflight, video_pages, waiting, web
 from helpers.downloading.web import Refusal
 from helpers.settings import CLIP_RATE, Settings
 
 if TYPE_CHECKING:
     from helpers.corpora.rows import Row
     from helpers.session import Session
-    from helpers.settings import Settings
     from helpers.tables import Report
 
 STATUSES = ("ok", "gone", "blocked", "rejected", "failed")
@@ -85,11 +85,11 @@ _DISK_FULL = "The disk is full."
 
 
 class BatchStop(RuntimeError):  # noqa: N818 - the word that the series uses
-    """Going on with the batch is pointless: the server blocks us, or the disk is full."""
+    """Going on is pointless: a server blocks us, the disk is full, or a package is missing."""
 
 
 def download(row: Row, settings: Settings | None = None) -> dict[str, object]:
-    """Gets the clip of one row. Never raises: what went wrong becomes status and reason.
+    """Gets the clip of one row. What went wrong becomes status and reason.
 
     Args:
         row: Row of a manifest.
@@ -98,6 +98,9 @@ def download(row: Row, settings: Settings | None = None) -> dict[str, object]:
 
     Returns:
         A row of the table `clips`, see `SCHEMA`.
+
+    Raises:
+        BatchStop: A package is missing on this machine.
     """
     return download_together([row], settings)[0]
 
@@ -110,7 +113,10 @@ def download_together(rows: Sequence[Row], settings: Settings | None = None) -> 
         settings: As in `download`.
 
     Returns:
-        Rows of the table `clips`, in the same order. Never raises.
+        Rows of the table `clips`, in the same order.
+
+    Raises:
+        BatchStop: A package is missing on this machine.
     """
     settings = settings or Settings()
     source, locator = rows[0].source, rows[0].locator
@@ -121,6 +127,8 @@ def download_together(rows: Sequence[Row], settings: Settings | None = None) -> 
             return [
                 _reported(row, functools.partial(_page_clip, video, row, settings)) for row in rows
             ]
+    except BatchStop:
+        raise
     except Exception as error:  # the same for all rows: there is no video to cut
         return [_reported(row, functools.partial(_raise, error)) for row in rows]
 
@@ -145,6 +153,11 @@ def _reported(row: Row, make: Callable[[], dict[str, object]]) -> dict[str, obje
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         reason = _DISK_FULL if full else f"The system reports: {error.strerror or error}."
         clip |= {"status": "failed", "reason": reason}
+    except ImportError as error:  # every row would fail, and none is to blame
+        raise BatchStop(
+            f"On {platform.node()} a package is missing: {error}. Install there what "
+            "requirements.txt names: pip install -r requirements.txt"
+        ) from error
     except Exception as error:  # one odd file must not end a batch of thousands
         clip |= {"status": "failed", "reason": f"Unexpected {type(error).__name__}: {error}"}
     return clip
@@ -167,10 +180,12 @@ def build_clips(session: Session) -> Report:
         How many shards were made and kept.
 
     Raises:
-        BatchStop: A server blocks us, the disk is full, or YouTube's terms are not accepted.
-            Finished shards are safe.
+        BatchStop: A server blocks us, the disk is full, a package is missing, or YouTube's terms
+            are not accepted. Finished shards are safe.
     """
-    _require_permission(session)
+    youtube = any(row.source == "youtube" for row in session.manifest.rows)
+    if youtube and not (answer := preflight.allowed(session.workspace.settings)).ready:
+        raise BatchStop(answer.sentence)
     rows = [dataclasses.asdict(row) for row in session.manifest.rows]
     # The workers of a cluster do not see the files of this machine.
     anywhere = all(row["source"] != "file" for row in rows)
@@ -364,21 +379,6 @@ def _require_streams(found: media.Probe) -> None:
         raise Refusal("rejected", "The file has no video.")
     if not found.has_audio:
         raise Refusal("rejected", "The file has no sound.")
-
-
-def _require_permission(session: Session) -> None:
-    """Stops before the first request to YouTube that would not be right or not work."""
-    settings = session.workspace.settings
-    if not any(row.source == "youtube" for row in session.manifest.rows):
-        return
-    if not settings.accept_youtube_terms:
-        raise BatchStop(
-            "This corpus lies on YouTube, and ACCEPT_YOUTUBE_TERMS is False. Read YouTube's terms "
-            "of service: they allow downloads only where YouTube or the law does. If yours is such "
-            'a case, set ACCEPT_YOUTUBE_TERMS = True; otherwise choose CORPUS = "crema_d".'
-        )
-    if settings.cookies and not Path(settings.cookies).expanduser().is_file():
-        raise BatchStop("COOKIES names a file that is not there. Leave it empty, or mend the path.")
 
 
 def _stop_if_pointless(row: Row, clip: dict[str, object]) -> None:

@@ -7,13 +7,13 @@ import errno
 import hashlib
 import re
 import sys
-import time
 import types
 from pathlib import Path
 
 import av
 import pytest
 import synthetic_media as made
+from conftest import UntilTheEnd
 from manifest_rows import row
 from range_server import range_server
 
@@ -25,7 +25,7 @@ from helpers.settings import Settings
 from helpers.tables import Workspace
 
 LOCAL = Settings.make(allow_private_addresses=True)
-HASTY = web.Limits(stall_s=0.3, total_s=5.0, waits_s=(0.01, 0.01))
+PATIENT = web.Limits(stall_s=30.0, total_s=600.0, waits_s=(0.01, 0.01))
 REAL_CLIPS = Path(__file__).parents[1] / "../shared/real_media/clips"
 
 
@@ -36,10 +36,17 @@ def video() -> bytes:
 
 @pytest.fixture
 def server(video, monkeypatch):
-    monkeypatch.setattr(web, "LIMITS", HASTY)
+    monkeypatch.setattr(web, "LIMITS", PATIENT)
     with range_server() as running:
         running.files["clip.mp4"] = video
         yield running
+
+
+@pytest.fixture
+def hasty(server, monkeypatch):
+    """Gives up a stalled server soon, which stalls for good: coming back is the proof."""
+    monkeypatch.setattr(web, "LIMITS", dataclasses.replace(PATIENT, stall_s=0.3))
+    server.stop_stalling = UntilTheEnd()
 
 
 def session(rows: list[Row], folder: Path) -> types.SimpleNamespace:
@@ -141,7 +148,7 @@ def test_real_clips_are_fine():
 # --- the web -------------------------------------------------------------------------------------
 
 
-def fetched(server, tmp_path: Path, name: str, limits: web.Limits = HASTY) -> bytes:
+def fetched(server, tmp_path: Path, name: str, limits: web.Limits = PATIENT) -> bytes:
     path = tmp_path / "file"
     web.fetch(server.url(name), path, limits)
     return path.read_bytes()
@@ -172,7 +179,7 @@ def test_changed_file_is_not_joined(server, tmp_path, video):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(web.time, "sleep", change)
-        web.fetch(server.url("clip.mp4?drop=5000"), path, HASTY)
+        web.fetch(server.url("clip.mp4?drop=5000"), path, PATIENT)
     assert path.read_bytes() == other
 
 
@@ -189,8 +196,6 @@ def test_passing_trouble_is_sat_out(server, tmp_path, video):
         ("clip.mp4?status=403", "failed", "403"),
         ("clip.mp4?status=403&page=Prove+you+are+not+a+bot", "blocked", "403"),
         ("clip.mp4?status=503", "failed", "503"),
-        ("clip.mp4?stall=5000", "failed", "stopped sending"),
-        ("clip.mp4?trickle", "failed", "stopped sending"),
         ("clip.mp4?to=file:///etc/passwd", "rejected", "file://"),
         ("clip.mp4?to=ftp://127.0.0.1/clip.mp4", "rejected", "ftp://"),
         ("page", "rejected", "web page"),
@@ -201,12 +206,18 @@ def test_passing_trouble_is_sat_out(server, tmp_path, video):
 def test_what_goes_wrong_on_the_web(server, name, status, words):
     server.files |= {"page": b"<html>Hello", "captcha": b"<html>CAPTCHA", "text.mp4": b"hello" * 99}
     server.kinds |= {"page": "text/html; charset=utf-8", "captcha": "text/html"}
-    started = time.monotonic()
     clip = download.download(row(server.url(name), "https"), LOCAL)
     assert (clip["status"], clip["video"]) == (status, None)
     assert words in clip["reason"]
     assert re.fullmatch(r"[A-Z0-9].{5,90}\.", clip["reason"])
-    assert time.monotonic() - started < 20
+
+
+@pytest.mark.parametrize("fault", ["stall=5000", "trickle"])
+def test_a_server_that_sends_next_to_nothing_is_given_up(server, hasty, fault):
+    clip = download.download(row(server.url(f"clip.mp4?{fault}"), "https"), LOCAL)
+    assert (clip["status"], clip["video"]) == ("failed", None)
+    # On a busy machine the answer itself may come too late.
+    assert re.search("stopped sending|did not answer within", clip["reason"])
 
 
 def test_redirects_are_followed_but_not_for_ever(server, tmp_path, video):
@@ -238,13 +249,13 @@ def test_too_large_files_are_refused(server, tmp_path, fault):
     assert caught.value.status == "rejected"
 
 
-def test_absent_server_is_no_catastrophe(monkeypatch):
-    monkeypatch.setattr(web, "LIMITS", HASTY)
-    clip = download.download(row("http://127.0.0.1:9/clip.mp4", "https"), LOCAL)
+def test_absent_server_is_no_catastrophe(nobody, monkeypatch):
+    monkeypatch.setattr(web, "LIMITS", PATIENT)
+    clip = download.download(row(f"http://{nobody}/clip.mp4", "https"), LOCAL)
     assert (clip["status"], clip["reason"]) == ("failed", "There is no connection to 127.0.0.1.")
 
 
-def test_nothing_is_left_behind(server, tmp_path, monkeypatch):
+def test_nothing_is_left_behind(server, hasty, tmp_path, monkeypatch):
     monkeypatch.setattr(download.tempfile, "tempdir", str(tmp_path))
     download.download(row(server.url("clip.mp4"), "https"), LOCAL)
     download.download(row(server.url("clip.mp4?stall=5000"), "https"), LOCAL)
@@ -416,6 +427,23 @@ def test_rows_that_failed_are_tried_again_twice_in_later_runs(server, tmp_path):
     ]
     assert sum(path.startswith("/2.mp4") for path, _ in server.requests) == 3
     assert sum(path == "/absent" for path, _ in server.requests) == 1
+
+
+def test_a_missing_package_stops_the_batch_and_spoils_no_row(server, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "yt_dlp", None)
+    here = session([row(server.url("clip.mp4"), "page")], tmp_path)
+    with pytest.raises(download.BatchStop, match="package is missing: .*yt_dlp.*pip install -r"):
+        download.build_clips(here)
+    assert not here.workspace.table("clips").complete
+
+
+def test_cookies_and_a_cluster_do_not_go_together(tmp_path):
+    (tmp_path / "cookies.txt").touch()
+    asked = {"cookies": str(tmp_path / "cookies.txt"), "accept_youtube_terms": True}
+    here = session([row("dQw4w9WgXcQ", "youtube")], tmp_path)
+    here.workspace.settings = Settings.make(dask="tcp://somewhere:1", **asked)
+    with pytest.raises(download.BatchStop, match="COOKIES names a file of this machine.*DASK"):
+        download.build_clips(here)
 
 
 def test_full_disk_stops_the_batch(stage, tmp_path, monkeypatch):

@@ -44,7 +44,7 @@ def youtube(settings: Settings, manifest: Manifest | None = None) -> Readiness:
     """Says whether YouTube will work here. Never raises, and takes seconds at most.
 
     Args:
-        settings: `accept_youtube_terms` and `cookies` matter.
+        settings: `accept_youtube_terms`, `cookies` and `dask` matter.
         manifest: Where none of its rows comes from YouTube, nothing is checked.
 
     Returns:
@@ -52,10 +52,9 @@ def youtube(settings: Settings, manifest: Manifest | None = None) -> Readiness:
     """
     if manifest is not None and not any(row.source == "youtube" for row in manifest.rows):
         return Readiness(True, "No row of this corpus comes from YouTube, so nothing was checked.")
-    if not settings.accept_youtube_terms:
-        return _no("ACCEPT_YOUTUBE_TERMS is False. Read YouTube's terms; they are yours to accept")
-    if settings.cookies and not Path(settings.cookies).expanduser().is_file():
-        return _no("the file that COOKIES names is not there")
+    answer = allowed(settings)
+    if not answer.ready:
+        return answer
     missing = _missing_tool()
     if missing:
         return _no(missing)
@@ -70,6 +69,28 @@ def youtube(settings: Settings, manifest: Manifest | None = None) -> Readiness:
         "YouTube answers and the tools are there. Whether it takes this machine for a robot shows "
         "with the first clip; the batch would stop at once.",
     )
+
+
+def allowed(settings: Settings) -> Readiness:
+    """Says whether the settings are such that YouTube may be asked at all.
+
+    Args:
+        settings: `accept_youtube_terms`, `cookies` and `dask` matter.
+    """
+    if not settings.accept_youtube_terms:
+        return _no(
+            "ACCEPT_YOUTUBE_TERMS is False. Read YouTube's terms of service: they allow downloads "
+            "only where YouTube or the law does. If yours is such a case, set "
+            "ACCEPT_YOUTUBE_TERMS = True"
+        )
+    if settings.cookies and settings.dask:
+        return _no(
+            "COOKIES names a file of this machine, which the workers of DASK do not have; leave "
+            "one of the two empty"
+        )
+    if settings.cookies and not Path(settings.cookies).expanduser().is_file():
+        return _no("the file that COOKIES names is not there")
+    return Readiness(True, "The settings allow it.")
 
 
 def _no(reason: str) -> Readiness:
