@@ -6,7 +6,6 @@ import contextlib
 import errno
 import os
 import shutil
-import threading
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -114,15 +113,25 @@ def after_renaming(monkeypatch, do):
 
 
 def test_a_copy_that_is_shown_late_is_waited_for(on_colab, monkeypatch, capsys, tmp_path):
-    def late(path):
-        content = path.read_bytes()
-        path.write_bytes(b"")
-        threading.Timer(0.15, path.write_bytes, [content]).start()
+    hidden = {}
 
+    def late(path):
+        hidden[path] = path.read_bytes()
+        path.write_bytes(b"")
+
+    def shown(seconds):
+        waits.append(seconds)
+        if len(waits) % 2 == 0:  # After the second look of three.
+            for path, content in hidden.items():
+                path.write_bytes(content)
+
+    waits = []
+    monkeypatch.setattr(drive.time, "sleep", shown)
     after_renaming(monkeypatch, late)
     build(on_colab("first"))
     assert complaints(capsys) == 0
     assert len(copies(tmp_path)) == 3
+    assert waits == [0.05, 0.2] * 3
 
 
 def test_a_copy_that_vanishes_is_copied_again(on_colab, monkeypatch, capsys, tmp_path):
@@ -144,6 +153,33 @@ def test_a_copy_that_vanishes_after_all_is_remade_elsewhere(on_colab, tmp_path):
     build(on_colab("first"))
     copies(tmp_path)[1].unlink()
     assert build(on_colab("second")).kept == 6
+
+
+def test_an_index_that_cannot_be_read_is_not_one_that_is_not_there(
+    on_colab, colab, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setattr(drive.time, "sleep", lambda seconds: None)
+    first = on_colab("first")
+    build(first, make=different)
+    before = {path: path.read_bytes() for path in (tmp_path / "drive").rglob("*.*")}
+    colab.drive.break_with(errno.EIO, only="index.json")
+    second = on_colab("second")
+    assert build(second, make=different).made == 10
+    assert second.require("clips").read().num_rows == 10
+    assert complaints(capsys) == 1
+    colab.drive.break_with(None)
+    assert build(second, make=different).made == 0
+    assert before == {path: path.read_bytes() for path in (tmp_path / "drive").rglob("*.*")}
+    assert on_colab("third").require("clips").content == first.table("clips").content
+
+
+def test_an_index_that_can_be_read_a_moment_later_is_read(on_colab, colab, monkeypatch, capsys):
+    build(on_colab("first"))
+    second = on_colab("second")
+    colab.drive.break_with(errno.EIO, only="index.json")
+    monkeypatch.setattr(drive.time, "sleep", lambda seconds: colab.drive.break_with(None))
+    assert build(second).made == 0
+    assert complaints(capsys) == 0
 
 
 def test_no_folder_of_tables_on_drive_is_ever_listed(on_colab, colab):

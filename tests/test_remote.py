@@ -7,11 +7,11 @@ import sys
 import pytest
 import s3_server
 from conftest import FakeManifest
-from test_tables import KEYS, Maker, build, rows_of
+from test_tables import KEYS, SCHEMA, Maker, build, rows_of
 
-from helpers import session, tables
+from helpers import download, session, tables
 from helpers.settings import Settings
-from helpers.storage import remote
+from helpers.storage import drive, remote
 from helpers.storage.remote import Unreachable
 from helpers.tables import DamagedTable, MissingTable, Workspace
 
@@ -114,6 +114,29 @@ def test_a_plain_path_will_do(tmp_path):
     build(Workspace(tmp_path / "one", settings).use(FakeManifest()))
     two = Workspace(tmp_path / "two", settings).use(FakeManifest())
     assert two.require("clips").read()["clip_id"].to_pylist() == KEYS
+
+
+def test_an_index_that_cannot_be_read_stops_a_cluster_before_it_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr(drive, "_FLUSH_WAITS_S", (0.0,))
+    settings = Settings.make(tables_at=str(tmp_path / "shared"))
+    build(Workspace(tmp_path / "one", settings).use(FakeManifest()))
+    (index,) = (tmp_path / "shared").rglob("index.json")
+    content = index.read_bytes()
+    read = remote.read
+
+    def refused(root, name):
+        if name.endswith("index.json"):
+            raise PermissionError("the token has expired")
+        return read(root, name)
+
+    two = Workspace(tmp_path / "two", settings).use(FakeManifest())
+    two.cluster = object()  # Asked for nothing.
+    rows = [{"clip_id": key} for key in KEYS]
+    with monkeypatch.context() as patch:
+        patch.setattr(remote, "read", refused)
+        with pytest.raises(Unreachable, match="clips/.*cannot be read"):
+            two.table("clips").build_from_rows(rows, download.clips_of_shard, SCHEMA)
+    assert index.read_bytes() == content
 
 
 # --- what cannot be used -------------------------------------------------------------------------

@@ -434,6 +434,16 @@ def test_a_damaged_index_makes_the_table_again(workspace, make, content):
     assert make.asked == KEYS
 
 
+def test_an_index_that_cannot_be_read_is_not_overwritten(workspace, make):
+    build(workspace)
+    index = workspace.table("clips").folder / "index.json"
+    index.unlink()
+    index.mkdir()
+    with pytest.raises(IsADirectoryError):
+        build(workspace, make=make)
+    assert make.asked == []
+
+
 def test_a_full_disk_is_named_and_leaves_no_half_file(tmp_path):
     with pytest.raises(OSError, match="The disk is full"), drive.written_whole(tmp_path / "x") as p:
         p.write_bytes(b"half")

@@ -20,7 +20,7 @@ from helpers.settings import Settings
 from helpers.storage import shards
 from helpers.storage.cluster import Cluster
 from helpers.storage.drive import locked, read_json, written_whole
-from helpers.storage.remote import Place
+from helpers.storage.remote import Place, Unreachable
 from helpers.storage.stages import INDEX, copy_name, damaged, late
 
 if TYPE_CHECKING:
@@ -141,6 +141,10 @@ class Builder:
     def _build(self) -> Report:
         started = time.perf_counter()
         index = self.table.index()
+        if self.direct and not self.place.takes(self.table.address):
+            # What workers wrote there would be known to nobody, or hide what is there.
+            where = self.place.where(self.table.address)
+            raise Unreachable(f"The index in {where} cannot be read. Run the notebook again later.")
         self.files = self._kept(index["files"] if index.get("columns") == self.columns else {})
         kept = sum(self.parts[file].clips for file in self.files)
         if self.making.retry:

@@ -103,12 +103,15 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path) -> dict | None:
-    """Returns a JSON object, or None where the file is absent or not a whole JSON object."""
+    """Returns a JSON object, or None where the file is absent or not a whole JSON object.
+
+    Raises:
+        OSError: The file is there and cannot be read, so nobody knows what it says.
+    """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return _json_object(path.read_bytes())
+    except FileNotFoundError:
         return None
-    return value if isinstance(value, dict) else None
 
 
 @contextlib.contextmanager
@@ -140,7 +143,7 @@ class Mirror:
     Files go there one at a time and are compared afterwards. Nothing is ever listed, because
     listing is what fails first on Drive (googlecolab/colabtools#3133). Every operating system
     error on Drive, such as 5 (input/output) or 107 (mount lost), is reported once; then the session
-    goes on with local files.
+    goes on with local files. A folder whose index is there and cannot be read is left as it is.
 
     Attributes:
         folder: The folder, or None for no mirror.
@@ -152,11 +155,20 @@ class Mirror:
     def __init__(self, folder: Path | None) -> None:
         self.folder = None if folder is None else Path(folder)
         self._failures = 0
+        self._unread: set[str] = set()
 
     @property
     def available(self) -> bool:
         """There is a mirror and it has not failed for good."""
         return self.folder is not None and self._failures < _ATTEMPTS
+
+    def takes(self, folder: str) -> bool:
+        """Tells whether files may go into a folder: nothing there is replaced unseen.
+
+        Args:
+            folder: Such as `clips/0123abcd`.
+        """
+        return self.available and folder not in self._unread
 
     def publish(self, local: Path, name: str) -> bool:
         """Copies a local file to the mirror and compares it there.
@@ -168,7 +180,7 @@ class Mirror:
         Returns:
             Whether the mirror has the file now.
         """
-        if not self.available:
+        if not self.takes(_folder(name)):
             return False
         try:
             self._put(local, name)
@@ -213,12 +225,29 @@ class Mirror:
         return True
 
     def read_json(self, name: str) -> dict | None:
-        """Returns a JSON object of the mirror, or None."""
-        return read_json(self.folder / name) if self.available else None
+        """Returns a JSON object of the mirror, or None where there is none.
+
+        None also stands for one that cannot be read, after some tries; for the rest of the session
+        its folder then takes nothing (see `takes`).
+        """
+        if not self.takes(_folder(name)):
+            return None
+        for wait_s in (*_FLUSH_WAITS_S, None):
+            try:
+                return _json_object(self._content(name))
+            except FileNotFoundError:
+                return None
+            except self._errors as error:
+                trouble = error
+            if wait_s is not None:
+                time.sleep(wait_s)
+        self._unread.add(_folder(name))
+        self._failed(trouble)
+        return None
 
     def remove(self, name: str) -> None:
         """Deletes a file of the mirror, if it is there."""
-        if self.available:
+        if self.takes(_folder(name)):
             try:
                 self._unlink(name)
             except FileNotFoundError:
@@ -255,6 +284,9 @@ class Mirror:
     def _get(self, name: str, part: Path) -> None:
         shutil.copyfile(self.folder / name, part)
 
+    def _content(self, name: str) -> bytes:
+        return (self.folder / name).read_bytes()
+
     def _size(self, name: str) -> int:
         return (self.folder / name).stat().st_size
 
@@ -285,6 +317,18 @@ class Mirror:
 def _read_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _json_object(content: bytes) -> dict | None:
+    try:
+        value = json.loads(content)
+    except ValueError:
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _folder(name: str) -> str:
+    return name.rpartition("/")[0]
 
 
 def _plain(value: object) -> object:

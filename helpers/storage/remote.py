@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import functools
 import hashlib
-import json
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -121,19 +120,6 @@ class Place(Mirror):
                 "at its name, at your rights there and at the credentials of this machine."
             ) from error
 
-    def read_json(self, name: str) -> dict | None:
-        """As `Mirror.read_json`."""
-        if not self.available:
-            return None
-        try:
-            value = json.loads(read(self.root, name))
-        except (FileNotFoundError, ValueError):
-            return None
-        except Exception as error:
-            self._failed(error)
-            return None
-        return value if isinstance(value, dict) else None
-
     def open(self, name: str) -> IO[bytes]:
         """Opens a file, so that parts of it can be read without the others."""
         system, path = _path(self.root, name)
@@ -159,6 +145,9 @@ class Place(Mirror):
 
     def _get(self, name: str, part: Path) -> None:
         part.write_bytes(read(self.root, name))
+
+    def _content(self, name: str) -> bytes:
+        return read(self.root, name)
 
     def _size(self, name: str) -> int:
         system, path = _path(self.root, name)

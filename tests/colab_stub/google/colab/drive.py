@@ -12,7 +12,7 @@ mounted: list[str] = []
 flushed: list[str] = []
 listed: list[str] = []
 _WRITING = os.O_WRONLY | os.O_RDWR
-_trouble = {"errno": None, "writing_only": False, "after": 0}
+_trouble = {"errno": None, "writing_only": False, "after": 0, "only": ""}
 
 
 def mount(mountpoint, force_remount=False, timeout_ms=120_000, readonly=False):
@@ -33,9 +33,16 @@ def flush_and_unmount(timeout_ms=24 * 60 * 60 * 1000):
     flushed.append(mounted.pop())
 
 
-def break_with(number, writing_only=False, after=0):
-    """Lets every access fail with an error number once `after` accesses went well; None mends."""
-    _trouble.update(errno=number, writing_only=writing_only, after=after)
+def break_with(number, writing_only=False, after=0, only=""):
+    """Lets every access fail with an error number once `after` accesses went well; None mends.
+
+    Args:
+        number: The error.
+        writing_only: Reading goes well.
+        after: See above.
+        only: Files whose name does not end like this are spared.
+    """
+    _trouble.update(errno=number, writing_only=writing_only, after=after, only=only)
 
 
 def _watch(event, arguments):
@@ -48,6 +55,8 @@ def _watch(event, arguments):
         listed.append(str(path))
     writing = event == "os.rename" or bool(event == "open" and arguments[2] & _WRITING)
     if _trouble["errno"] is None or (_trouble["writing_only"] and not writing):
+        return
+    if not str(path).endswith(_trouble["only"]):
         return
     _trouble["after"] -= 1
     if _trouble["after"] < 0:
