@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
 import stat
-import time
+import types
 import wave
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -50,17 +51,50 @@ class Painter(engine.Engine):
         return np.zeros(128, np.float32)
 
 
+class Clock:
+    """A clock that stands still, and timers that go off when it is put forward."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000.0
+        self._due: list[tuple[float, Callable, list]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def Timer(self, seconds: float, act: Callable, arguments: list):  # noqa: N802
+        entry = (self.now + seconds, act, arguments)
+        return types.SimpleNamespace(start=lambda: self._due.append(entry))
+
+    def put_forward(self, seconds: float) -> None:
+        """Lets so many seconds pass, and what falls due in them happen."""
+        until = self.now + seconds
+        while self._due and (entry := min(self._due, key=lambda one: one[0]))[0] <= until:
+            self._due.remove(entry)
+            self.now, act, arguments = entry
+            act(*arguments)
+        self.now = until
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch) -> Clock:
+    standing = Clock()
+    monkeypatch.setattr(safety, "time", standing)
+    monkeypatch.setattr(safety, "threading", standing)
+    return standing
+
+
 @pytest.fixture
-def uploaded(tmp_path: Path):
-    """Writes a file as Gradio does: in a folder of its own."""
+def uploaded(tmp_path: Path, clock: Clock):
+    """Writes a file as Gradio does: in a folder of its own, or over the one of the same name."""
 
     def write(content: bytes | np.ndarray, name: str = "voice.wav") -> Path:
         file = tmp_path / "0123" / name
-        file.parent.mkdir()
+        file.parent.mkdir(exist_ok=True)
         if isinstance(content, bytes):
             file.write_bytes(content)
         else:
             media.write_wav(file, content.astype(np.float32))
+        os.utime(file, (clock.now, clock.now))
         return file
 
     return write
@@ -70,31 +104,16 @@ def test_the_folder_of_uploads_is_private(monkeypatch):
     monkeypatch.delenv("GRADIO_TEMP_DIR", raising=False)
     folder = safety.private_folder()
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    import os
-
     assert os.environ["GRADIO_TEMP_DIR"] == str(folder)
 
 
-@pytest.fixture(autouse=True)
-def soon(monkeypatch):
-    monkeypatch.setattr(safety, "DELETED_AFTER_ANSWER_SECONDS", 0.3)
-
-
-def gone(file: Path) -> bool:
-    """Waits until a file and its folder are deleted, two seconds at most."""
-    for _ in range(40):
-        if not file.parent.exists():
-            return True
-        time.sleep(0.05)
-    return False
-
-
-def test_an_upload_is_answered_and_deleted(uploaded, speech):
+def test_an_upload_is_answered_and_deleted(uploaded, speech, clock):
     file = uploaded(speech)
     said = your_voice.from_upload(Painter(), file)
     assert said.count("<img") == 6 and "How sure?" in said and "Download the picture" in said
     assert "93.5%" in said or "%" in said
-    assert gone(file)
+    clock.put_forward(safety.DELETED_AFTER_ANSWER_SECONDS)
+    assert not file.parent.exists()
 
 
 def test_of_a_long_recording_all_is_heard_and_the_first_seconds_are_set_beside(uploaded, speech):
@@ -110,31 +129,35 @@ def test_an_islander_is_heard_also_in_a_noisy_room():
     assert "The islander who spoke" in said and 'role="alert"' not in said
 
 
-def test_a_file_that_cannot_be_used_is_deleted_too(uploaded):
+def test_a_file_that_cannot_be_used_is_deleted_too(uploaded, clock):
     file = uploaded(b"no sound", "voice.txt")
     said = your_voice.from_upload(Painter(), file)
     assert 'role="alert"' in said and "<img" not in said
-    assert gone(file)
+    clock.put_forward(safety.DELETED_AFTER_ANSWER_SECONDS)
+    assert not file.parent.exists()
 
 
-def test_what_was_recorded_can_be_fetched_by_the_page_for_a_moment(uploaded):
+def test_what_was_recorded_can_be_fetched_by_the_page_for_a_moment(uploaded, clock):
     file = uploaded(b"sound")
     with safety.used_once(file) as same:
         assert same == file
+    clock.put_forward(safety.DELETED_AFTER_ANSWER_SECONDS - 1)
     assert file.exists()
-    assert gone(file)
+    clock.put_forward(1)
+    assert not file.parent.exists()
 
 
-def test_what_two_visitors_send_stays_for_the_second(uploaded):
+def test_what_two_visitors_send_stays_for_the_second(uploaded, clock):
     """Gradio keeps one file where the content is the same."""
     file = uploaded(b"sound")
     with safety.used_once(file):
         pass
-    time.sleep(0.2)
-    file.write_bytes(b"sound")
-    time.sleep(0.2)
+    clock.put_forward(6)
+    uploaded(b"sound")
+    clock.put_forward(safety.DELETED_AFTER_ANSWER_SECONDS - 1)
     assert file.exists()
-    assert gone(file)
+    clock.put_forward(1)
+    assert not file.parent.exists()
 
 
 def test_a_recording_that_is_gone_is_asked_for_again(tmp_path):
