@@ -21,7 +21,7 @@ from conftest import ROOT, FakeManifest
 from helpers import tables
 from helpers.settings import Settings
 from helpers.storage import drive
-from helpers.tables import DamagedTable, MissingTable, Workspace
+from helpers.tables import DamagedTable, MissingTable, Table, Workspace
 
 SCHEMA = pa.schema(
     [
@@ -395,6 +395,35 @@ def test_a_damaged_shard_is_named_to_the_reader(workspace):
         workspace.require("clips")
 
 
+@pytest.mark.parametrize("ask", [Workspace.table, Workspace.require])
+def test_a_shard_that_is_altered_before_it_is_read_is_named(workspace, ask):
+    build(workspace)
+    table = ask(workspace, "clips")
+    flip(shards(table)[1])
+    for read in (table.read, lambda: list(table.rows()), lambda: table.counts("split")):
+        with pytest.raises(DamagedTable, match="00001.parquet.*Run notebook 01_download again"):
+            read()
+
+
+@pytest.mark.parametrize("rows", [Table.read, lambda table, *wanted: list(table.rows(*wanted))])
+def test_a_page_that_goes_bad_unseen_is_named(workspace, rows):
+    """Size and time stay, as on a disk that loses its memory: the page's own checksum tells."""
+    build(workspace)
+    table = workspace.require("clips")
+    path = shards(table)[1]
+    before = path.stat()
+    content = path.read_bytes()
+    video = pq.read_metadata(path).row_group(0).column(2)
+    with path.open("r+b") as file:
+        file.seek(video.dictionary_page_offset + video.total_compressed_size - 8)
+        file.write(bytes(8))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert path.read_bytes() != content
+    with pytest.raises(DamagedTable, match="00001.parquet.*Run notebook 01_download again"):
+        rows(table, ["video"])
+    assert len(rows(table, ["clip_id"])) == len(KEYS)
+
+
 def test_a_damaged_shard_is_named_and_alone_remade(workspace, make, capsys):
     build(workspace)
     flip(shards(workspace.table("clips"))[1])
@@ -434,14 +463,12 @@ def test_a_damaged_index_makes_the_table_again(workspace, make, content):
     assert make.asked == KEYS
 
 
-def test_an_index_that_cannot_be_read_is_not_overwritten(workspace, make):
-    build(workspace)
+def test_an_index_that_cannot_be_read_is_not_one_that_is_not_there(workspace):
     index = workspace.table("clips").folder / "index.json"
-    index.unlink()
-    index.mkdir()
+    assert drive.read_json(index) is None
+    index.mkdir(parents=True)
     with pytest.raises(IsADirectoryError):
-        build(workspace, make=make)
-    assert make.asked == []
+        workspace.table("clips").index()
 
 
 def test_a_full_disk_is_named_and_leaves_no_half_file(tmp_path):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import errno
 import hashlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -76,19 +79,20 @@ class Readable(Stored):
             DamagedTable: A shard is damaged.
         """
         where = where or {}
-        parts = []
-        for file in self._opened(columns):
+
+        def wanted(file: pq.ParquetFile) -> Iterator[pa.Table]:
             # The columns of the condition first: most shards hold no such row, and a shard of
             # videos is large.
             kept = matching(file.read(columns=list(where)), where) if where else None
             if kept is None:
-                parts.append(file.read(columns=columns))
+                yield file.read(columns=columns)
             elif len(kept):
-                parts.append(file.read(columns=columns).take(kept))
+                yield file.read(columns=columns).take(kept)
             else:
                 empty = file.schema_arrow.empty_table()
-                parts.append(empty if columns is None else empty.select(list(columns)))
-        return pa.concat_tables(parts)
+                yield empty if columns is None else empty.select(list(columns))
+
+        return pa.concat_tables(self._from_each(columns, wanted))
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict]:
         """Goes through the rows in the order of the keys, holding a few in memory at a time.
@@ -96,16 +100,19 @@ class Readable(Stored):
         Args:
             columns: Names of the columns wanted; None for all.
 
-        Yields:
-            Column name to value.
+        Returns:
+            Of each row, column name to value.
 
         Raises:
-            MissingTable: As `read`.
-            DamagedTable: As `read`.
+            MissingTable: As `read`, when the first row is asked for.
+            DamagedTable: As `read`, at its shard.
         """
-        for file in self._opened(columns):
+
+        def wanted(file: pq.ParquetFile) -> Iterator[dict]:
             for batch in file.iter_batches(_BATCH_ROWS, columns=columns):
                 yield from batch.to_pylist()
+
+        return self._from_each(columns, wanted)
 
     def counts(self, column: str) -> dict[str, int]:
         """Returns how often each value of a column occurs, the most frequent first."""
@@ -149,41 +156,39 @@ class Readable(Stored):
         """Opens a shard; one that lies in `Settings.tables_at` is read in parts, where it is.
 
         Raises:
-            DamagedTable: It is not here, and there is no good copy.
+            DamagedTable: It is not there, altered, or cannot be read to its end.
         """
         path = self.folder / file
-        if not path.exists() and isinstance(self.mirror, Place):
-            try:
-                with self._there(file, entry) as shard:
-                    yield shard
-            except (OSError, pa.ArrowInvalid) as error:
-                where = self.mirror.where(copy_name(self.address, file, entry))
-                raise damaged(self.stage, where) from error
-            return
-        if not path.exists() and not self.ready(file, entry):
+        here = path.exists() or not isinstance(self.mirror, Place)
+        if here and not self.ready(file, entry):
             raise damaged(self.stage, path)
-        with pq.ParquetFile(path) as shard:
-            yield shard
-
-    @contextlib.contextmanager
-    def _there(self, file: str, entry: Mapping) -> Iterator[pq.ParquetFile]:
-        """Opens a shard where it lies; raises OSError where it is not what the index says."""
         copy = copy_name(self.address, file, entry)
-        if entry["size"] > _READ_WHOLE:  # Only a few columns of it; each page has a checksum.
-            content = self.mirror.open(copy)
-        else:
-            content = io.BytesIO(self.mirror.read(copy, entry["sha256"]))
-        with content, pq.ParquetFile(content, page_checksum_verification=True) as shard:
-            yield shard
+        try:
+            content = self._content_of(path if here else copy, entry)
+            with content, _parquet(content) as shard:
+                yield shard
+        except OSError as error:
+            raise damaged(self.stage, path if here else self.mirror.where(copy)) from error
 
-    def _opened(self, columns: Sequence[str] | None) -> Iterator[pq.ParquetFile]:
+    def _content_of(self, where: Path | str, entry: Mapping) -> IO[bytes]:
+        """Opens the content of a shard, here (a path) or in the mirror (a name)."""
+        if isinstance(where, Path):
+            return where.open("rb")
+        if entry["size"] > _READ_WHOLE:  # Only a few columns of it; each page has a checksum.
+            return self.mirror.open(where)
+        return io.BytesIO(self.mirror.read(where, entry["sha256"]))
+
+    def _from_each(
+        self, columns: Sequence[str] | None, wanted: Callable[[pq.ParquetFile], Iterator[Any]]
+    ) -> Iterator[Any]:
+        """Goes through what is wanted of each shard, in their order."""
         index = self.index()
         if not index["complete"]:
             raise missing(self.stage)
         self._refuse_dropped(columns or (), bool(self.dropped))
         for file, entry in index["files"].items():
             with self.opened(file, entry) as shard:
-                yield shard
+                yield from wanted(shard)
 
     def _refuse_dropped(self, columns: Sequence[str], slim: bool) -> None:
         if slim and "video" in columns:
@@ -192,3 +197,10 @@ class Readable(Stored):
                 f"made. To have them back, set keep_clips to True and run notebook "
                 f"{self.stage.notebook} again (otherwise the same settings): it makes them anew."
             )
+
+
+def _parquet(content: IO[bytes]) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(content, page_checksum_verification=True)
+    except pa.ArrowInvalid as error:
+        raise OSError(errno.EIO, "This is not a whole Parquet file") from error
