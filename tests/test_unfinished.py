@@ -11,7 +11,8 @@ from tiny_trainings import TRAININGS
 
 from helpers import training
 from helpers.storage import unfinished
-from helpers.training import training_run
+from helpers.training import face_losses, training_run
+from helpers.training.voice_losses import LossWeights
 
 
 class KilledError(Exception):
@@ -102,6 +103,74 @@ def test_the_state_of_another_training_is_refused(tmp_path):
     killed("encoder", tmp_path, 1)
     with pytest.raises(ValueError, match=r"batch size: 4 there, 8 here.*Delete"):
         TRAININGS["encoder"](folder=tmp_path, batch_size=8)
+
+
+@pytest.mark.parametrize(
+    ("what", "other", "words"),
+    [
+        ("encoder", {"learning_rate": 0.02}, "learning rate.*: 0.01 there, 0.02 here"),
+        ("encoder", {"epochs": 3}, "decay steps: 7 there, 11 here"),
+        ("encoder", {"weights": LossWeights(contrastive=0)}, "loss contrastive: 1.0 there, 0 here"),
+        ("encoder", {"patience": 3}, "watched patience: None there, 3 here"),
+    ],
+)
+def test_what_makes_another_training_is_named(what, other, words, tmp_path):
+    killed(what, tmp_path, 1)
+    with pytest.raises(ValueError, match=f"{words}.*Delete that folder, or train in another"):
+        TRAININGS[what](folder=tmp_path, **other)
+
+
+def test_a_loss_with_other_weights_is_another_training(tmp_path, monkeypatch):
+    killed("decoder", tmp_path, 1)
+    monkeypatch.setitem(face_losses.WEIGHTS, "image", 2.5)
+    with pytest.raises(ValueError, match=r"loss image: \S+ there, 2.5 here"):
+        TRAININGS["decoder"](folder=tmp_path)
+
+
+@pytest.mark.parametrize("what", ["pairs", "faces"])
+@pytest.mark.parametrize("changed", ["speakers", "features"])
+def test_other_people_or_features_of_the_same_count_are_another_training(
+    what, changed, tmp_path, monkeypatch
+):
+    training_of = {"pairs": "encoder", "faces": "decoder"}[what]
+    killed(training_of, tmp_path, 1)
+    make = getattr(tiny_trainings, what)
+
+    def others(*named):
+        made = make(*named)
+        if changed == "speakers":
+            made.speakers = [f"another {name}" for name in made.speakers]
+        else:
+            made.features = made.features + np.float32(0.001)
+        return made
+
+    monkeypatch.setattr(tiny_trainings, what, others)
+    with pytest.raises(ValueError, match="people and features"):
+        TRAININGS[training_of](folder=tmp_path)
+
+
+def test_a_network_of_another_shape_is_another_training(tmp_path, monkeypatch):
+    """As many numbers in all, but elsewhere."""
+    killed("decoder", tmp_path, 1)
+
+    def turned():
+        feature = keras.Input((tiny_trainings.SIZE,))
+        x = keras.layers.Dense(48)(feature)
+        x = keras.layers.UpSampling2D(32)(keras.layers.Reshape((4, 4, 3))(x))
+        x = keras.layers.Conv2D(3, (1, 9), padding="same")(x)
+        return keras.Model(feature, keras.layers.Activation("sigmoid")(x), name="face_decoder")
+
+    assert turned().count_params() == tiny_trainings.decoder().count_params()
+    monkeypatch.setattr(tiny_trainings, "decoder", turned)
+    with pytest.raises(ValueError, match="shapes of the weights"):
+        TRAININGS["decoder"](folder=tmp_path)
+
+
+def test_a_plan_for_more_epochs_goes_on_where_the_learning_rate_does_not_depend_on_it(tmp_path):
+    for epochs in (1, 2):
+        steady = keras.optimizers.Adam(0.01)
+        _, curves = TRAININGS["encoder"](folder=tmp_path, epochs=epochs, optimizer=steady)
+    assert len(curves["loss"]) == 2
 
 
 def test_a_damaged_state_is_named_and_the_training_starts_anew(tmp_path, capsys):

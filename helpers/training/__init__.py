@@ -111,8 +111,9 @@ def fit(
 
     Raises:
         TrainingStopped: The loss is not finite. The weights are those of the last good epoch.
-        ValueError: The state in the folder is that of another training, or the batches cannot be
-            divided among the devices.
+        ValueError: The state in the folder is that of another training: other weights, people,
+            loss, optimiser, batches or measure to watch; the message says in what they differ and
+            what to do. Or the batches cannot be divided among the devices.
     """
     place = place or Workplace()
     place.check_batch(batches.batch_size)

@@ -136,6 +136,8 @@ class GanTrainer(keras.Model):
         self.average.set_weights(generator.get_weights())
         self.average.trainable = False
         self.term_weights, self.memory = weights, memory
+        names = ("own", "maps", "score")
+        self.weights_of_loss = {**loss.weights, **dict(zip(names, weights, strict=True))}
         names = ("critic", "score", "maps")
         self.terms = {name: keras.metrics.Mean(name=name) for name in names}
         self.terms |= term_metrics(self.parts, loss)

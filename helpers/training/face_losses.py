@@ -125,7 +125,7 @@ class DecoderTrainer(keras.Model):
     def __init__(self, decoder: keras.Model, loss: DecoderLoss) -> None:
         super().__init__(name="face_decoder_trainer")
         self.decoder, self.judge = with_parts(decoder), loss
-        self.identity = loss.identity
+        self.identity, self.weights_of_loss = loss.identity, loss.weights
         self.terms = term_metrics(self.decoder, loss)
         self.built = True
 

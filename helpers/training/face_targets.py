@@ -157,6 +157,10 @@ class TargetBatches(Shuffled):
         self.noise = noise * targets.deviation()
         self.centre = targets.faces.centre()
 
+    def identity(self) -> dict[str, object]:
+        """Adds whose faces they are."""
+        return {**super().identity(), "people and features": self.targets.faces.fingerprint()}
+
     def __getitem__(self, index: int):
         """Returns features (batch, n) and a dict of what belongs to them.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import tempfile
 from collections.abc import Sequence
 
@@ -25,6 +26,7 @@ class _OfPeople:
 
     features: np.ndarray
     speakers: Sequence[str]
+    clips: Sequence[str]
 
     def __len__(self) -> int:
         """Returns how many there are."""
@@ -39,6 +41,13 @@ class _OfPeople:
     def deviation(self) -> float:
         """Returns how far one number of a feature typically lies from its mean."""
         return float(np.sqrt(np.mean(np.square(self.features - self.centre()))))
+
+    def fingerprint(self) -> str:
+        """Differs for other people, clips or features."""
+        names = [str(name) for name in (*self.speakers, *self.clips)]
+        named = hashlib.sha256(repr(names).encode())
+        named.update(np.ascontiguousarray(self.features).data)
+        return named.hexdigest()[:16]
 
 
 @dataclasses.dataclass
@@ -135,6 +144,10 @@ class Shuffled(keras.utils.PyDataset):
         """Returns the number of batches, without those that were seen already."""
         return self.count // self.batch_size - self.first
 
+    def identity(self) -> dict[str, object]:
+        """Returns what must be the same in a run that goes on with a training; ready for JSON."""
+        return {"examples": self.count, "batch size": self.batch_size, "seed": self.seed}
+
     def chosen(self, index: int) -> tuple[np.ndarray, np.random.Generator]:
         """Returns which examples are in a batch, and a generator for what varies in it."""
         index += self.first
@@ -157,6 +170,11 @@ class Batches(Shuffled):
         self.pairs = pairs
         self.samples = round(seconds * SAMPLE_RATE)
         self.speakers = np.unique(pairs.speakers, return_inverse=True)[1].astype("int32")
+
+    def identity(self) -> dict[str, object]:
+        """Adds how long the stretches are, and whose they are."""
+        people = self.pairs.fingerprint()
+        return {**super().identity(), "samples": self.samples, "people and features": people}
 
     def __getitem__(self, index: int):
         """Returns waveforms (batch, samples) and a dict of `feature` and `speaker`."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import math
 import time
+from collections.abc import Iterator, Mapping
 
 import keras
 import numpy as np
@@ -58,15 +60,7 @@ class Run:
         self.trainer, self.batches, self.watch, self.place = trainer, batches, watch, place
         self.trained = trained if trained is not None else trainer
         self.given = given if given is not None else self.trained
-        identity = {
-            "backend": keras.backend.backend(),
-            "numbers": place.policy,
-            "weights": int(sum(np.prod(weight.shape) for weight in trainer.weights)),
-            "examples": batches.count,
-            "batch size": batches.batch_size,
-            "seed": batches.seed,
-        }
-        self.store = Unfinished(folder, identity)
+        self.store = Unfinished(folder, _identity(trainer, batches, place, watch))
         self.best: list[np.ndarray] = []
         self.progress, self.arrays = self.store.load() or (Progress(), None)
         if self.arrays is not None:
@@ -193,6 +187,39 @@ class Run:
         """Undoes the epoch that went wrong."""
         write(self.trainer.weights, self.good)
         self.follow()
+
+
+def _identity(trainer, batches, place, watch) -> dict[str, object]:
+    """Returns what must be the same in a run that goes on with a state, ready for JSON.
+
+    The number of epochs is not in it: where it sets how the learning rate falls, the optimiser says
+    so, and where it does not, a longer training may go on from a shorter one.
+    """
+    loss = getattr(trainer, "weights_of_loss", {})
+    if dataclasses.is_dataclass(loss):
+        loss = {"kind": type(loss).__name__, **dataclasses.asdict(loss)}
+    shapes = [tuple(weight.shape) for weight in trainer.weights]
+    return {
+        "backend": keras.backend.backend(),
+        "numbers": place.policy,
+        "weights": int(sum(np.prod(shape) for shape in shapes)),
+        "shapes of the weights": hashlib.sha256(repr(shapes).encode()).hexdigest()[:16],
+        **batches.identity(),
+        **dict(_flat("loss", loss)),
+        **dict(_flat("watched", dataclasses.asdict(watch) if watch is not None else {})),
+        **dict(_flat("optimiser", trainer.optimizer.get_config())),
+    }
+
+
+def _flat(name: str, value: object) -> Iterator[tuple[str, object]]:
+    """Yields the numbers and words in nested dicts, each under the names that lead to it."""
+    if not isinstance(value, Mapping):
+        yield name.replace("_", " "), value
+        return
+    for key, inner in value.items():
+        # Keras counts objects in their names, and says with `module` only where a class comes from.
+        if key not in ("name", "module", "registered_name"):
+            yield from _flat(name if key == "config" else f"{name} {key}", inner)
 
 
 class StartAndCheck(keras.callbacks.Callback):
