@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -20,7 +21,7 @@ from helpers.settings import Settings
 from helpers.storage import cluster, remote
 from helpers.tables import DamagedTable, Workspace
 
-pytest.importorskip("distributed", reason="pip install dask distributed")
+distributed = pytest.importorskip("distributed", reason="pip install dask distributed")
 
 PYTHON = sys.executable
 ROWS = 6
@@ -29,13 +30,14 @@ ROWS = 6
 class Processes:
     """A scheduler and workers, processes of their own that know nothing of this repository."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, port: str = "0", **environment: str) -> None:
+        folder.mkdir(exist_ok=True)
         self.folder = folder
         self.environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | environment
         self.environment |= {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
         self.running: list[subprocess.Popen] = []
         announced = folder / "scheduler.json"
-        self._start("scheduler", "--port", "0", "--no-dashboard", "--scheduler-file", announced)
+        self._start("scheduler", "--port", port, "--no-dashboard", "--scheduler-file", announced)
         for _ in range(300):
             if announced.exists() and announced.stat().st_size:
                 break
@@ -207,6 +209,40 @@ def test_files_of_this_machine_are_not_asked_of_a_cluster(machines, real_media, 
     workspace.cluster = cluster.connect(machines.address)
     rows = clips_of(Running(made, workspace, manifest))
     assert [row["status"] for row in rows] == ["ok", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "answer", "words"),
+    [
+        (cluster, "_NEEDED", ("yt_dlp", "no_such_package"), "misses no_such_package. Install"),
+        (
+            distributed.Client,
+            "get_versions",
+            lambda _: {"workers": {"tcp://w": {"packages": {"python": "3.9.1.final.0"}}}},
+            "worker tcp://w of .* has Python 3.9, and this machine",
+        ),
+    ],
+)
+def test_workers_that_cannot_do_it_are_refused(machines, monkeypatch, place, name, answer, words):
+    monkeypatch.setattr(cluster, "_connected", {})
+    monkeypatch.setattr(place, name, answer)
+    with pytest.raises(cluster.NoCluster, match=words):
+        cluster.connect(machines.address)
+    assert not cluster._connected
+
+
+def test_a_scheduler_that_was_started_again_gets_the_code_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(cluster, "_connected", {})
+    with contextlib.closing(Processes(tmp_path / "first")) as first:
+        first.worker()
+        known = cluster.connect(first.address)
+        assert cluster.connect(first.address) is known
+    port = first.address.rsplit(":", 1)[1]
+    with contextlib.closing(Processes(tmp_path / "second", port)) as second:
+        second.worker()
+        job = {"root": str(tmp_path), "name": "absent", "sha256": "0"}
+        made = cluster.connect(second.address).run("helpers.storage.shards:intact", [("a", job)])
+        assert list(made) == [("a", False)]
 
 
 def test_nobody_at_the_address_is_said_with_the_address(monkeypatch):

@@ -7,9 +7,8 @@ making is made by another one.
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import importlib.util
+import platform
 import secrets
 import shutil
 import tempfile
@@ -21,8 +20,11 @@ if TYPE_CHECKING:
     from distributed import Client
 
 _PACKAGE = Path(__file__).parents[1]
-_NEEDED = ("tensorflow", "mtcnn", "av", "cv2", "pyarrow", "librosa", "dlib")
-"""Modules that the stages need on a worker."""
+_NEEDED = (
+    *("tensorflow", "keras", "h5py", "mtcnn", "cv2", "dlib", "face_recognition_models"),
+    *("av", "librosa", "scipy", "espeakng_loader", "yt_dlp", "imageio_ffmpeg", "pyarrow", "tqdm"),
+)
+"""Modules that the stages need on a worker, for one corpus or another."""
 _TIMEOUT_S = 30
 _HOW = "Set DASK to the address that the scheduler prints, such as tcp://10.0.0.5:8786"
 
@@ -41,11 +43,18 @@ class Cluster:
     def __init__(self, address: str, client: Client) -> None:
         self.address = address
         self._client = client
+        self._scheduler = client.scheduler_info()["id"]
 
     def __str__(self) -> str:
         workers = self._client.scheduler_info(n_workers=-1)["workers"]
         threads = sum(worker["nthreads"] for worker in workers.values())
         return f"cluster {self.address}: {len(workers)} workers, {threads} clips at a time"
+
+    @property
+    def lasts(self) -> bool:
+        """The scheduler is still the one whose workers got the code of this package."""
+        client = self._client
+        return client.status == "running" and client.scheduler_info()["id"] == self._scheduler
 
     def run(
         self, function: str, jobs: Iterable[tuple[str, Mapping]]
@@ -103,7 +112,9 @@ class Cluster:
         return max(2, 2 * sum(self._client.nthreads().values()))
 
 
-@functools.cache
+_connected: dict[str, Cluster] = {}
+
+
 def connect(address: str) -> Cluster:
     """Connects to a scheduler and sends this package to its workers.
 
@@ -111,12 +122,19 @@ def connect(address: str) -> Cluster:
         address: Such as `tcp://10.0.0.5:8786`.
 
     Returns:
-        The cluster; the same one for the same address.
+        The cluster; the same one for the same address, until its scheduler is another one.
 
     Raises:
-        NoCluster: Dask is not installed, nobody answers, there are no workers, or they miss
-            packages.
+        NoCluster: Dask is not installed, nobody answers, there are no workers, they miss packages
+            or have another Python.
     """
+    if address not in _connected or not _connected[address].lasts:
+        _connected[address] = Cluster(address, _prepared(address))
+    return _connected[address]
+
+
+def _prepared(address: str) -> Client:
+    """Connects to a scheduler whose workers can do what is asked of them."""
     if importlib.util.find_spec("distributed") is None:
         raise NoCluster(
             f"DASK={address!r} needs the package distributed. Install it: "
@@ -138,16 +156,21 @@ def connect(address: str) -> Cluster:
         raise NoCluster(
             f"The scheduler at {address!r} has no workers. Start some: dask worker {address}"
         ) from error
-    with tempfile.TemporaryDirectory() as folder:
-        client.run(_forget_older_code())
-        client.upload_file(_archive(Path(folder)))
-    _check(client, address)
-    return Cluster(address, client)
+    try:
+        _require_this_python(client, address)  # What is sent below does not run on another one.
+        with tempfile.TemporaryDirectory() as folder:
+            client.run(_forget_older_code())
+            client.upload_file(_archive(Path(folder)))
+        _require_packages(client, address)
+    except NoCluster:
+        client.close()
+        raise
+    return client
 
 
 def disconnect() -> None:
     """Lets go of all clusters; they go on running."""
-    connect.cache_clear()
+    _connected.clear()
 
 
 def _archive(folder: Path) -> str:
@@ -165,12 +188,22 @@ def _everything_but_code(folder: str, names: list[str]) -> list[str]:
     ]
 
 
-def _check(client: Client, address: str) -> None:
+def _require_this_python(client: Client, address: str) -> None:
+    here = platform.python_version().split(".")[:2]
+    for worker, found in client.get_versions()["workers"].items():
+        there = found["packages"]["python"].split(".")[:2]
+        if there != here:
+            raise NoCluster(
+                f"The worker {worker} of {address} has Python {'.'.join(there)}, and this machine "
+                f"has {'.'.join(here)}. Functions travel only between the same: start workers with "
+                f"Python {'.'.join(here)}."
+            )
+
+
+def _require_packages(client: Client, address: str) -> None:
     missing = client.run(_missing_modules(), _NEEDED)
     for worker, modules in missing.items():
         if modules:
-            with contextlib.suppress(Exception):
-                client.close()
             raise NoCluster(
                 f"The worker {worker} of {address} misses {', '.join(modules)}. Install there what "
                 "requirements.txt names: pip install -r requirements.txt"
