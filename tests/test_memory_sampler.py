@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -25,17 +25,37 @@ def child_of(megabytes: int) -> Iterator[None]:
         process.communicate("\n")
 
 
+class Counted(MemorySampler):
+    """Lets the test wait until so many samples were taken, however long they take."""
+
+    def __init__(self) -> None:
+        super().__init__(every=0.02)
+        self._taken = threading.Semaphore(0)
+
+    def _now_mb(self) -> int:
+        now = super()._now_mb()
+        self._taken.release()
+        return now
+
+    def await_samples(self, count: int = 3) -> None:
+        """Waits for new samples: the first one may have begun before."""
+        while self._taken.acquire(blocking=False):
+            pass
+        for _ in range(count):
+            assert self._taken.acquire(timeout=120)
+
+
 def test_what_is_started_later_counts_with_its_children_also_when_it_is_gone() -> None:
-    sampler = MemorySampler(every=0.02)
+    sampler = Counted()
     sampler.start()
     with child_of(200):
-        time.sleep(0.3)
+        sampler.await_samples()
     assert 200 < sampler.stop() < 300
 
 
 def test_what_was_there_before_does_not_count() -> None:
     with child_of(200):
-        sampler = MemorySampler(every=0.02)
+        sampler = Counted()
         sampler.start()
-        time.sleep(0.3)
+        sampler.await_samples()
         assert sampler.stop() < 100

@@ -67,10 +67,12 @@ def test_results_come_in_the_order_of_the_items():
 
 def test_the_work_is_done_elsewhere_and_the_processes_stay():
     first = {process for _, process in parallel_map(environment, ["HOME"] * 8, 2)}
+    stay = {process.pid for process in workers.multiprocessing.active_children()}
     again = {process for _, process in parallel_map(environment, ["HOME"] * 8, 2)}
-    assert os.getpid() not in first
-    assert again <= {process.pid for process in workers.multiprocessing.active_children()}
-    assert first & again
+    living = {process.pid for process in workers.multiprocessing.active_children()}
+    assert os.getpid() not in first | again
+    # Which of the processes took the items is chance, and a second one may come up later.
+    assert first <= stay <= living and again <= living
 
 
 @pytest.mark.parametrize(
@@ -155,8 +157,11 @@ def test_a_small_child_is_not_charged_with_the_memory_of_its_parent():
 
 
 def alive(process_id):
-    status = Path(f"/proc/{process_id}/stat")
-    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
+    try:
+        status = Path(f"/proc/{process_id}/stat").read_text()
+    except OSError:  # It is gone, or goes while we look.
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks at processes through /proc")
@@ -178,10 +183,9 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path):
     subprocess.run([sys.executable, str(script)], stdout=nowhere, stderr=nowhere, check=False)
     left = [int(word) for word in (tmp_path / "ids.txt").read_text().split()]
     assert left
-    for _ in range(50):
-        if not any(map(alive, left)):
-            break
-        time.sleep(0.1)
+    until = time.monotonic() + 60
+    while any(map(alive, left)) and time.monotonic() < until:
+        time.sleep(0.05)
     still = [process for process in left if alive(process)]
     for process in still:
         os.kill(process, signal.SIGKILL)
@@ -207,5 +211,5 @@ def test_a_notebook_can_use_workers_and_its_cells_run_once(tmp_path):
     notebook = nbformat.v4.new_notebook(
         cells=[nbformat.v4.new_code_cell(textwrap.dedent(cell)) for cell in cells]
     )
-    NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
     assert ran.read_text() == "cell "
