@@ -28,6 +28,9 @@ _DRAWN_VIDEO = {"preset": "ultrafast", "crf": "26"}
 _REAL_VIDEO = {"preset": "superfast", "crf": "23"}
 _AUDIO_OPTIONS = {"aac_coder": "fast"}
 _AUDIO_BITS_PER_SECOND = 64_000
+_CANCELLED = 0.01
+"""Share of the loudest channel below which the mean of all is what is left of opposite phases. One
+channel of 64, all others silent, leaves more."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,7 +181,7 @@ def read_audio(
     """Reads sound of any codec, sampling rate and number of channels.
 
     The channels are averaged here: the resampler of FFmpeg adds them in float, which makes stereo
-    louder by the square root of two.
+    louder by the square root of two. Where they cancel each other, the loudest one is taken.
 
     Args:
         source: File, or its content as bytes.
@@ -207,16 +210,17 @@ def read_audio(
         for frame in streams.decoded(container, stream):
             if first is None:
                 first = (frame.time or 0.0) - origin
-                resampler = av.AudioResampler("fltp", frame.layout, rate)
-            chunks += [part.to_ndarray().mean(axis=0) for part in resampler.resample(frame)]
+                # With eight planes or more PyAV reads wild memory, so the channels are interleaved.
+                resampler = av.AudioResampler("flt", frame.layout, rate)
+            chunks += [_channels(part) for part in resampler.resample(frame)]
             end = (frame.time or 0.0) - origin + frame.samples / frame.sample_rate
             if end > limit + 0.1:
                 break
         if resampler is not None:
-            chunks += [part.to_ndarray().mean(axis=0) for part in resampler.resample(None)]
+            chunks += [_channels(part) for part in resampler.resample(None)]
     if not chunks:
         return np.zeros(0, np.float32)
-    sound = np.concatenate(chunks).astype(np.float32)
+    sound = _mono(np.concatenate(chunks))
     # Sound may begin after the picture: silence fills the gap. What was decoded before the start
     # is dropped.
     offset = round((first - start_s) * rate)
@@ -313,6 +317,18 @@ def _duration(source: Source, container) -> float:
     if container.duration:
         return container.duration / streams.MICROSECONDS
     return max(stream_seconds(source))
+
+
+def _channels(frame) -> np.ndarray:
+    """Returns interleaved sound as float32 (samples, channels)."""
+    return frame.to_ndarray().reshape(-1, len(frame.layout.channels))
+
+
+def _mono(sound: np.ndarray) -> np.ndarray:
+    """Averages the channels of (samples, channels); of those that cancel out, takes the loudest."""
+    mean, loudness = sound.mean(axis=1), np.abs(sound).sum(axis=0)
+    vanishes = np.abs(mean).sum() < _CANCELLED * loudness.max()
+    return sound[:, np.argmax(loudness)] if vanishes else mean
 
 
 def _even_pace(

@@ -67,9 +67,10 @@ def media_file(
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=kind) as container:
         if audio:
-            layout = {1: "mono", 2: "stereo"}[len(sound)]
+            layout = {1: "mono", 2: "stereo", 6: "5.1", 8: "7.1"}[len(sound)]
             stream = container.add_stream(audio, rate=sound_rate, layout=layout)
-            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound), "fltp", layout)
+            interleaved = np.ascontiguousarray(sound.T).reshape(1, -1)
+            frame = av.AudioFrame.from_ndarray(interleaved, "flt", layout)
             frame.sample_rate, frame.pts = sound_rate, 0
             heard = [*stream.encode(frame), *stream.encode(None)]
         if video:

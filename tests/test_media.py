@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import time
+import wave
 from pathlib import Path
 
 import av
@@ -77,7 +78,9 @@ def test_whole_band_survives():
     assert abs(10 * np.log10(power[1].sum() / power[0].sum())) < 1.0
 
 
-@pytest.mark.parametrize(("rate", "channels"), [(8_000, 1), (44_100, 1), (48_000, 2)])
+@pytest.mark.parametrize(
+    ("rate", "channels"), [(8_000, 1), (44_100, 1), (48_000, 2), (48_000, 6), (48_000, 8)]
+)
 def test_any_rate_and_channels(rate, channels):
     file = made.media_file(sound=made.tone(2.0, rate, channels), sound_rate=rate)
     sound = media.read_audio(file)
@@ -85,6 +88,36 @@ def test_any_rate_and_channels(rate, channels):
     assert click_time(sound) == pytest.approx(made.CLICK_S, abs=0.002)
     hum = sound[4_000:12_000]
     assert np.sqrt(np.mean(hum**2)) == pytest.approx(0.1 / np.sqrt(2), rel=0.05)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 6, 8, 16])
+def test_any_number_of_channels_is_averaged_to_the_bit(channels):
+    samples = np.random.default_rng(channels).integers(-9_000, 9_000, (16_000, channels))
+    file = io.BytesIO()
+    with wave.open(file, "wb") as sound:
+        sound.setnchannels(channels)
+        sound.setsampwidth(2)
+        sound.setframerate(16_000)
+        sound.writeframes(samples.astype("<i2").tobytes())
+    expected = (samples.astype(np.float32) / 32_768).mean(axis=1)
+    assert np.array_equal(media.read_audio(file.getvalue()), expected)
+
+
+def test_a_video_with_eight_channels_becomes_a_clip():
+    file = made.media_file(sound=made.tone(2.0, 48_000, 8), sound_rate=48_000)
+    assert media.probe(file).channels == 8
+    clip = media.read_audio(media.normalise(file))
+    assert click_time(clip) == pytest.approx(made.CLICK_S, abs=0.002)
+
+
+def test_of_channels_in_opposite_phase_the_loudest_is_heard():
+    left = made.tone(2.0, 48_000)[0]
+    for right, level in ((-left, 0.1), (-left / 2, 0.025), (0.5 * left, 0.075)):
+        file = made.media_file(
+            "wav", None, "pcm_f32le", sound=np.stack([left, right]), sound_rate=48_000
+        )
+        hum = media.read_audio(file)[4_000:12_000]
+        assert np.sqrt(np.mean(hum**2)) == pytest.approx(level / np.sqrt(2), rel=0.05)
 
 
 def test_stereo_is_averaged():
