@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -264,8 +265,11 @@ def _check(name: str, student: Any, cases: list[_Case]) -> bool:
             answer = student(*arguments)
         except NotImplementedError:
             return _say(False, f"{name}: not solved yet.")
-        except (Exception, SystemExit) as error:  # the student's code may raise anything
-            return _say(False, f"{shown} stopped with {type(error).__name__}: {error}. {case.hint}")
+        except KeyboardInterrupt:  # somebody stops the cell
+            raise
+        except BaseException as error:  # the student's code may raise anything
+            stopped = f"stopped with {type(error).__name__}: {_written(error, str)}"
+            return _say(False, f"{shown} {stopped}. {case.hint}")
         if _is_placeholder(answer):
             return _say(False, f"{name}: not solved yet, it returns {answer!r}.")
         if not _same(answer, case.expected):
@@ -290,17 +294,26 @@ def _same(answer: Any, expected: Any) -> bool:
         answer = np.asarray(answer, float)
         expected = np.asarray(expected, float)
         return answer.shape == expected.shape and bool(np.allclose(answer, expected, atol=1e-6))
-    except Exception:  # an answer of any type may come: what cannot be compared is not the same
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # an answer of any type may come: what cannot be compared is not the same
         return False
 
 
 def _short(value: Any) -> str:
-    try:
-        text = np.array2string(value, precision=4) if isinstance(value, np.ndarray) else repr(value)
-    except Exception:
-        text = f"a {type(value).__name__}"
-    text = " ".join(text.split())
+    write = functools.partial(np.array2string, precision=4) if type(value) is np.ndarray else repr
+    text = " ".join(_written(value, write).split())
     return text if len(text) <= 90 else text[:87] + "..."
+
+
+def _written(value: Any, write: Callable[[Any], str]) -> str:
+    """Writes a value of the student, which may not know how to be written."""
+    try:
+        return write(value).encode(errors="replace").decode()
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return f"a {type(value).__name__}"
 
 
 def _say(right: bool, text: str) -> bool:

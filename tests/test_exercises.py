@@ -95,15 +95,49 @@ class _Odd:
         raise RuntimeError("no array")
 
 
+class _Closing:
+    """Breaks off whatever looks at it, and that with no Exception."""
+
+    def _close(self, *_args, **_more):
+        raise GeneratorExit
+
+    __repr__ = __array__ = __iter__ = __eq__ = __hash__ = keys = _close
+
+
+class _Wordless(BaseException):
+    def __str__(self):
+        raise GeneratorExit
+
+
+def _raising(error):
+    def answer(*_):
+        raise error
+
+    return answer
+
+
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize(
     "strange",
-    [3, "text", _Odd(), lambda: 1, lambda *_: 1 / 0, lambda *_: _Odd(), lambda *_: exit()],
-    ids=["number", "text", "odd", "no-arguments", "raises", "returns-odd", "exits"],
+    [
+        *(3, "text", _Odd(), lambda: 1, lambda *_: 1 / 0, lambda *_: _Odd(), lambda *_: exit()),
+        *(lambda *_: _Closing(), _raising(GeneratorExit()), _raising(_Wordless())),
+        _raising(ValueError("half a letter: \ud83d")),
+    ],
+    ids=[
+        *("number", "text", "odd", "no-arguments", "raises", "returns-odd", "exits"),
+        *("closes-when-compared", "closes", "raises-without-words"),
+        "raises-half-a-letter",
+    ],
 )
 def test_a_check_never_raises(check, strange, capsys):
     assert check(strange) is False
     assert capsys.readouterr().out.startswith("✗")
+
+
+def test_somebody_who_stops_the_cell_is_obeyed():
+    with pytest.raises(KeyboardInterrupt):
+        exercises.check_chance(_raising(KeyboardInterrupt()))
 
 
 def test_changing_the_arguments_does_not_spoil_the_next_case():
