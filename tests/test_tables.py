@@ -20,7 +20,7 @@ from conftest import ROOT, FakeManifest
 
 from helpers import tables
 from helpers.settings import Settings
-from helpers.storage import drive
+from helpers.storage import building, drive
 from helpers.tables import DamagedTable, MissingTable, Table, Workspace
 
 SCHEMA = pa.schema(
@@ -363,6 +363,52 @@ def test_kill_9_in_the_middle_of_a_shard_loses_that_shard_only(workspace, make):
     assert make.asked == KEYS[8:]
     assert not list(folder.glob(".*.part"))
     assert workspace.require("clips").read()["clip_id"].to_pylist() == KEYS
+
+
+def test_kill_9_loses_one_shard_also_where_the_index_is_written_now_and_then(workspace, make):
+    body = """
+        building._SMALL_INDEX, building._INDEX_EVERY_S = 0, 1e9
+        def killed(keys):
+            if "clip-8" in keys:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return rows_of(keys)
+        build(workspace, make=killed)
+        """
+    assert in_another_process(workspace, body).wait() == -signal.SIGKILL
+    table = workspace.table("clips")
+    assert json.loads((table.folder / "index.json").read_text())["files"] == {}
+    with (table.folder / "index.jsonl").open("a") as journal:
+        journal.write('{"00002.parquet": {"size"')  # Killed while it wrote a line.
+    assert build(workspace, make=make).kept == 8
+    assert make.asked == KEYS[8:]
+    assert not (table.folder / "index.jsonl").exists()
+
+
+def test_a_journal_beside_the_index_of_another_table_is_not_believed(workspace, monkeypatch, make):
+    monkeypatch.setattr(building, "_SMALL_INDEX", 0)
+    build(workspace)
+    folder = workspace.table("clips").folder
+    workspace.table("clips").note("00000.parquet", {"keys": "other"})
+    workspace.use(FakeManifest("manifest-2"))
+    shutil.copytree(folder, workspace.table("clips").folder)
+    assert workspace.table("clips").index()["files"] == {}
+
+
+def test_a_stop_loses_one_shard_on_drive_too_where_the_index_is_written_now_and_then(
+    on_drive, monkeypatch, make
+):
+    monkeypatch.setattr(building, "_SMALL_INDEX", 0)
+    monkeypatch.setattr(building, "_INDEX_EVERY_S", 1e9)
+
+    def stops(keys):
+        if "clip-8" in keys:
+            raise KeyboardInterrupt
+        return rows_of(keys)
+
+    with pytest.raises(KeyboardInterrupt):
+        build(on_drive("first"), make=stops)
+    assert build(on_drive("second"), make=make).kept == 8
+    assert make.asked == KEYS[8:]
 
 
 def test_two_sessions_on_one_folder_share_the_work_and_corrupt_nothing(workspace, tmp_path):

@@ -7,6 +7,7 @@ shard it was at (on a cluster, those that workers were at).
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ _MOST_RETRIES = 2
 _SMALL_INDEX = 1_000
 """Shards up to which the index is written after each of them; beyond, it costs too much."""
 _INDEX_EVERY_S = 15.0
+"""How often it is written then; the shards between are in the journal."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +133,9 @@ class Builder:
         self.place = table.mirror if isinstance(table.mirror, Place) else None
         self.direct = self.cluster is not None and self.place is not None
         self.files: dict[str, dict] = {}
-        self._written = 0.0
+        self._written = -math.inf
+        self._unwritten = False
+        self._outdated: list[str] = []
 
     def build(self) -> Report:
         """Makes what is missing; sessions that build the same table wait for each other."""
@@ -147,12 +151,16 @@ class Builder:
             raise Unreachable(f"The index in {where} cannot be read. Run the notebook again later.")
         self.files = self._kept(index["files"] if index.get("columns") == self.columns else {})
         kept = sum(self.parts[file].clips for file in self.files)
-        if self.making.retry:
-            kept -= self._make_again()
-        kept -= self._catch_up()
-        if len(self.files) < len(self.parts):
-            self._note()
-            self._make_missing()
+        try:
+            if self.making.retry:
+                kept -= self._make_again()
+            kept -= self._catch_up()
+            if len(self.files) < len(self.parts):
+                self._write_index()
+                self._make_missing()
+        finally:
+            if self._unwritten:
+                self._write_index()
         self.files = {file: self.files[file] for file in self.parts}
         done = {**index, "complete": True, "files": self.files}
         if read_json(self.table.folder / INDEX) != done:
@@ -209,6 +217,8 @@ class Builder:
         ) as bar:
             for file, entry in made:
                 self.files[file] = {**entry, "keys": self.parts[file].keys}
+                if not self.direct:
+                    self._publish(file)
                 self._note(file)
                 bar.update(self.parts[file].clips)
 
@@ -246,19 +256,27 @@ class Builder:
             rows = part.give() if source is None else None
             yield file, {**same, "rows": rows, "source": source, "target": target or None}
 
-    def _note(self, fresh: str | None = None) -> None:
-        """Notes in the index what there is; `fresh` is the shard made just now."""
-        now = time.monotonic()
-        if len(self.files) > _SMALL_INDEX and now - self._written < _INDEX_EVERY_S:
-            return
+    def _publish(self, file: str) -> None:
+        """Copies a shard that was made here to the mirror."""
+        self.table.mirror.publish(self.table.folder / file, self._copy(file, self.files[file]))
+
+    def _note(self, file: str) -> None:
+        """Notes a shard that was made just now."""
+        due = time.monotonic() - self._written >= _INDEX_EVERY_S
+        if due or len(self.files) <= _SMALL_INDEX:
+            self._write_index()
+        else:
+            self.table.note(file, self.files[file])
+            self._unwritten = True
+
+    def _write_index(self) -> None:
         known = {file: self.files[file] for file in self.parts if file in self.files}
         complete = len(known) == len(self.parts)
         self.table.write_index(known, complete, columns=self.columns)
-        if self.direct:
-            self.table.publish_index()
-        elif fresh is not None:
-            self.table.publish({fresh: self.files[fresh]}, fresh=True)
-        self._written = now
+        self.table.publish_index()
+        while self._outdated:  # Now that no index names them.
+            self.table.mirror.remove(self._outdated.pop())
+        self._written, self._unwritten = time.monotonic(), False
 
     # --- rows that failed before ---
 
@@ -306,11 +324,10 @@ class Builder:
     def _replace(self, file: str, new: dict) -> None:
         """Notes the new edition of a shard, and takes the old one off the mirror."""
         old, self.files[file] = self.files[file], new
-        if self.direct and new["sha256"] != old["sha256"]:
-            self.table.mirror.publish(self.table.folder / file, self._copy(file, new))
-        self._note(file)
         if new["sha256"] != old["sha256"]:
-            self.table.mirror.remove(self._copy(file, old))
+            self._publish(file)
+            self._outdated.append(self._copy(file, old))
+        self._note(file)
 
     def _exchanged(self, file: str, made: pa.Table, helped: set[str]) -> dict[str, object]:
         """Puts rows that came out better into their shard, in the place of the old ones."""

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from helpers.storage import shards
 from helpers.storage.building import matching
-from helpers.storage.drive import read_json, write_json
+from helpers.storage.drive import read_json
 from helpers.storage.remote import Place
 from helpers.storage.stages import (
     INDEX,
@@ -62,7 +62,7 @@ class Readable(Stored):
             if not stays_there and not self.ready(file, entry):
                 raise damaged(self.stage, self.folder / file)
         if read_json(self.folder / INDEX) != index:
-            write_json(self.folder / INDEX, index)
+            self.adopt(index)
 
     def read(self, columns: Sequence[str] | None = None, where: Mapping | None = None) -> pa.Table:
         """Returns columns of the table in memory.

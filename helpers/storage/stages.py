@@ -7,9 +7,11 @@ never mix with the old. An `index.json`, written last, vouches for the files wit
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from helpers.storage.drive import Mirror, locked, matches, read_json, sha256, wr
 FORMAT = 1
 """Edition of the layout of `index.json`."""
 INDEX = "index.json"
+JOURNAL = "index.jsonl"
+"""A line for each shard made since the index was written, where that is not done at once."""
 LISTS = "lists"
 """Folder of the workspace for the published lists that manifests are made from."""
 
@@ -106,6 +110,8 @@ class Stored:
     def index(self) -> dict:
         """Returns the index: the local one, and what the mirror knows beyond it."""
         here = self._valid(read_json(self.folder / INDEX))
+        if "identity" in here:  # Else the journal may be that of another table.
+            here["files"] |= self._journal()
         if here["complete"]:
             return here
         there = self._valid(self.mirror.read_json(f"{self.address}/{INDEX}"))
@@ -148,8 +154,27 @@ class Stored:
 
     def write_index(self, files: dict[str, dict], complete: bool, **more: object) -> None:
         """Writes the local index."""
-        index = {"identity": self.identity, "complete": complete, **more, "files": files}
+        self.adopt({"identity": self.identity, "complete": complete, **more, "files": files})
+
+    def adopt(self, index: Mapping) -> None:
+        """Makes an index the local one; it knows all that the journal says."""
         write_json(self.folder / INDEX, index)
+        (self.folder / JOURNAL).unlink(missing_ok=True)
+
+    def note(self, file: str, entry: Mapping) -> None:
+        """Adds a file to the journal, which costs the same however many there are."""
+        with (self.folder / JOURNAL).open("a", encoding="utf-8") as journal:
+            journal.write(json.dumps({file: entry}) + "\n")
+            journal.flush()
+            os.fsync(journal.fileno())
+
+    def _journal(self) -> dict[str, dict]:
+        files = {}
+        with contextlib.suppress(FileNotFoundError):
+            for line in (self.folder / JOURNAL).read_bytes().splitlines():
+                with contextlib.suppress(ValueError):  # The last line may not be whole.
+                    files |= json.loads(line)
+        return files
 
     def publish(self, files: Mapping[str, dict], fresh: bool) -> None:
         """Brings the mirror up to date: the files first, the index that vouches for them last.
@@ -199,7 +224,7 @@ class Checkpoints(Stored):
         if not all(self.ready(file, entry) for file, entry in index["files"].items()):
             return False
         if read_json(self.folder / INDEX) != index:
-            write_json(self.folder / INDEX, index)
+            self.adopt(index)
         return True
 
     @property
