@@ -173,6 +173,13 @@ def test_a_solution_passes_its_check_and_the_bare_exercise_does_not(
     assert capsys.readouterr().out.startswith("✓")
 
 
+@pytest.mark.parametrize("answer", [None, ..., np.zeros(3), "text"])
+def test_a_wrong_blend_is_not_walked(answer: object, capsys: pytest.CaptureFixture) -> None:
+    names = {"exercises": exercises, "samples": np.eye(4), "blend": lambda a, b, share: answer}
+    exec(cell("05_face_decoder", "look-walk").source, names)  # there is no decoder to ask
+    assert capsys.readouterr().out.startswith("✗ blend")
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in (NAMES[0], "06_demo")])
 def test_out_of_order_the_notebook_to_run_first_is_named(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
