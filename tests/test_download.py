@@ -19,7 +19,7 @@ from range_server import range_server
 
 from helpers import download, media
 from helpers.corpora.rows import Row
-from helpers.downloading import web
+from helpers.downloading import addresses, web
 from helpers.manifests import Manifest
 from helpers.settings import Settings
 from helpers.tables import Workspace
@@ -236,10 +236,11 @@ def test_other_schemes_are_refused(address):
     )
 
 
-def test_https_does_not_fall_back_to_http():
+@pytest.mark.parametrize("header", ["Location", "URI"])
+def test_https_does_not_fall_back_to_http(header):
     request = web.urllib.request.Request("https://a.b/c")
     with pytest.raises(web.Refusal, match="http://"):
-        web._Redirects().http_error_302(request, None, 302, "", {"Location": "http://a.b/c"})
+        web._Redirects().http_error_302(request, None, 302, "", {header: "http://a.b/c"})
 
 
 @pytest.mark.parametrize("fault", ["", "?nolength"])
@@ -275,6 +276,9 @@ def test_pointers_to_large_files_are_named(server):
         "http://localhost:{port}/clip.mp4",
         "http://2130706433:{port}/clip.mp4",
         "http://[::ffff:127.0.0.1]:{port}/clip.mp4",
+        "http://[2002:7f00:1::]:{port}/clip.mp4",
+        "http://[64:ff9b::7f00:1]:{port}/clip.mp4",
+        "http://[64:ff9b:1::808:808]/clip.mp4",
         "http://10.1.2.3/clip.mp4",
         "http://169.254.169.254/latest/meta-data",
     ],
@@ -285,6 +289,11 @@ def test_addresses_of_this_machine_and_its_network_are_refused(server, source, a
     clip = download.download(row(address, source))
     assert (clip["status"], "own network, which is refused" in clip["reason"]) == ("rejected", True)
     assert server.requests == []
+
+
+@pytest.mark.parametrize("number", ["8.8.8.8", "64:ff9b::808:808", "2002:808:808::"])
+def test_public_addresses_are_known(number):
+    assert addresses.is_public(number)
 
 
 # --- the Archipelago and the table ---------------------------------------------------------------

@@ -105,6 +105,8 @@ def test_hostile_names_are_refused_with_their_row(write, capsys, column, text):
         ("https", "https://169.254.169.254/latest/meta-data"),
         ("https", "https://10.1.2.3/a.mp4"),
         ("https", "https://[::1]/a.mp4"),
+        ("https", "https://[2002:7f00:1::]/a.mp4"),
+        ("https", "https://[64:ff9b::7f00:1]/a.mp4"),
         ("https", "https://[fe80::1%25eth0]/a.mp4"),
         ("https", "https://2130706433/a.mp4"),
         ("https", "https://0x7f000001/a.mp4"),

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import ipaddress
 import math
 import re
 import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+from helpers.downloading.addresses import is_public
 from helpers.settings import FIRST_TEST_ISLANDER
 
 SOURCES = ("archipelago", "youtube", "page", "https", "zip", "file")
@@ -212,7 +212,7 @@ def leads_inside(address: str) -> bool:
     except ValueError:
         return True
     try:
-        return not ipaddress.ip_address(host.split("%")[0]).is_global
+        return not is_public(host)
     except ValueError:
         last = host.rsplit(".", 1)[-1]
     # 127.1, 2130706433 and 0x7f000001 are all 127.0.0.1 to a careless resolver.

@@ -9,6 +9,11 @@ from __future__ import annotations
 import ipaddress
 import socket
 
+_LAST_FOUR_BYTES = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("::/96"))
+"""IPv6 addresses that end in an IPv4 address: those that NAT64 translates, and an older form."""
+_LOCAL_TRANSLATION = ipaddress.ip_network("64:ff9b:1::/48")
+"""What NAT64 translates within one network; Python 3.11 takes it for public."""
+
 
 class Refusal(Exception):  # noqa: N818 - an outcome of a row, not a fault of the program
     """A row that ends without a clip.
@@ -41,7 +46,7 @@ def require_public(host: str, port: int) -> list[tuple]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError as error:  # a label of more than 63 characters
         raise Refusal("rejected", "The address is not valid.") from error
-    if not all(_is_public(place[0]) for *_, place in found):
+    if not all(is_public(place[0]) for *_, place in found):
         raise Refusal(
             "rejected", f"{host[:30]} is in this machine or its own network, which is refused."
         )
@@ -75,7 +80,25 @@ def connect(
     raise trouble or OSError("no address")
 
 
-def _is_public(text: str) -> bool:
+def is_public(text: str) -> bool:
+    """Tells whether a number is an address of the public internet.
+
+    Args:
+        text: Such as `8.8.8.8` or `2001:db8::1`.
+
+    Raises:
+        ValueError: It is a name, or no address at all.
+    """
     address = ipaddress.ip_address(text.split("%")[0])
-    address = getattr(address, "ipv4_mapped", None) or address
+    if isinstance(address, ipaddress.IPv6Address):
+        address = _held(address) or address
+        if address in _LOCAL_TRANSLATION:
+            return False
     return address.is_global and not address.is_multicast
+
+
+def _held(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that the way to an IPv6 address ends at; None where it has none in it."""
+    if any(address in network for network in _LAST_FOUR_BYTES):
+        return ipaddress.IPv4Address(address.packed[-4:])
+    return address.ipv4_mapped or address.sixtofour

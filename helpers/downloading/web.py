@@ -165,7 +165,8 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     max_redirections = 5
 
     def http_error_302(self, request, response, code, message, headers):  # noqa: D102
-        target = urllib.parse.urljoin(request.full_url, headers.get("Location", ""))
+        place = headers.get("Location", headers.get("URI", ""))  # an old name, followed as well
+        target = urllib.parse.urljoin(request.full_url, place)
         downgrade = request.full_url.startswith("https:") and target.startswith("http:")
         if not _is_web(target) or downgrade:
             scheme = urllib.parse.urlsplit(target).scheme
