@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-import time
+import random
 import wave
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 import synthetic_media as made
+from effort import effort
 
 from helpers import media
 
@@ -225,7 +226,7 @@ def test_long_video_is_cut_off():
         (b"This is a letter, not a video.\n" * 50, "damaged"),
         (b"#EXTM3U\n#EXTINF:5,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n", "damaged"),
         (b"ffconcat version 1.0\nfile /etc/hostname\n", "damaged"),
-        (os.urandom(5_000), "damaged"),
+        (random.Random(0).randbytes(5_000), "damaged"),
         (made.media_file()[:3_000], "damaged"),
     ],
     ids=["empty", "text", "playlist", "concat", "random", "truncated"],
@@ -295,12 +296,9 @@ def test_real_clips():
 
 def test_encoding_is_fast_enough():
     frames = [made.numbered_picture(number // 4, 480, 360) for number in range(150)]
-    started = time.process_time()
-    clip = media.write_video(frames, made.tone(6.0)[0])
-    encoding = time.process_time() - started
-    started = time.process_time()
-    media.read_frames(clip, [1.0, 4.0])
-    media.read_audio(clip)
-    decoding = time.process_time() - started
-    assert encoding < 0.5, "expected about 0.15 s"
-    assert decoding < 0.2, "expected about 0.03 s"
+    sound = made.tone(6.0)[0]
+    clip = media.write_video(frames, sound)
+    encoding = effort(lambda: media.write_video(frames, sound))
+    decoding = effort(lambda: (media.read_frames(clip, [1.0, 4.0]), media.read_audio(clip)))
+    assert encoding < 8, "expected about 2"
+    assert decoding < 1, "expected about 0.2"
