@@ -108,6 +108,13 @@ def test_ffmpeg_never_loads_the_character_sets_of_the_machine(server, video, tmp
         assert media.stream_seconds(found.whole()) == pytest.approx((8.0, 8.0), abs=0.1)
 
 
+def test_ffmpeg_is_called_itself_where_no_program_can_be_written(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(video_pages.os, "access", lambda *_: False)
+    monkeypatch.setattr(video_pages.shlex, "quote", lambda _: "false")
+    with video_pages.opened("page", server.url("clip.mp4"), LOCAL, PATIENT) as found:
+        assert found.piece(1.0, 3.0) is not None
+
+
 def test_a_stalled_server_does_not_hold_up_the_batch(server, monkeypatch):
     """It stalls for good, so coming back is the proof, and not because all the time was over."""
     monkeypatch.setattr(web, "LIMITS", dataclasses.replace(PATIENT, stall_s=1.0))

@@ -289,7 +289,7 @@ def _caller_of_ffmpeg(folder: Path) -> Path:
     path = folder / "ffmpeg"
     path.write_text(f'#!/bin/sh\nGCONV_PATH=/nonexistent exec {shlex.quote(ffmpeg_path())} "$@"\n')
     path.chmod(0o700)
-    return path
+    return path if os.access(path, os.X_OK) else Path(ffmpeg_path())  # a folder without programs
 
 
 def _private_copy(cookies: Path, folder: Path) -> Path:
