@@ -102,6 +102,11 @@ def test_run_hands_on_what_was_given_and_nothing_else(
     assert seen["values"] == {"frames_per_clip": 3}
     assert command.main(["run", "--drop-clips", "--row-range", "1-5", "--clip-rate", "10"]) == 0
     assert seen["values"] == {"keep_clips": False, "row_range": "1-5", "clip_rate": 10}
+    assert command.main(["run", "--tables-at", "tables", "--workspace", "work"]) == 0
+    here = {"tables_at": str(tmp_path / "tables"), "workspace": str(tmp_path / "work")}
+    assert seen["values"] == here, "the notebooks run in another folder"
+    assert command.main(["run", "--tables-at", "s3://bucket/folder"]) == 0
+    assert seen["values"] == {"tables_at": "s3://bucket/folder"}
 
 
 def test_frames_per_clip_reaches_all_notebooks_that_use_faces() -> None:

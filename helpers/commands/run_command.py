@@ -110,8 +110,8 @@ def run(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
         command.error("--videos and --manifest are two corpora; take one of them")
     if "videos" in values or "manifest" in values:
         values.setdefault("corpus", "my_videos" if "videos" in values else "manifest")
-    for name in ("videos", "manifest", "workspace", "cookies"):
-        if name in values and "://" not in values[name]:  # the notebooks run in another folder
+    for name in ("videos", "manifest", "workspace", "cookies", "tables_at"):
+        if values.get(name) and "://" not in values[name]:  # the notebooks run in another folder
             values[name] = str(Path(values[name]).expanduser().resolve())
     try:
         # Said here, and not by notebook 06 when all the others are through.
