@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import os
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -99,11 +100,27 @@ def test_clips_that_crema_d_calls_broken_are_left_out_with_the_reason(crema_d, l
     assert len(full.rows) == 26 - 2
 
 
-def test_lists_are_fetched_once(crema_d, load):
+def test_lists_are_fetched_once(crema_d, load, capsys):
     load("crema_d")
     asked = len(crema_d.requests)
+    assert not capsys.readouterr().out
     assert load("crema_d") == load("crema_d")
     assert len(crema_d.requests) == asked == 2
+
+
+def test_a_kept_list_says_how_old_it_is_and_how_to_have_a_new_one(server, load, tmp_path, capsys):
+    columns = "clip_id,corpus,source,locator,start_s,end_s,face_x,face_y,speaker_id,split"
+    rows = [f"{name},mine,youtube,abcdefghij{name},,,,,{name},test" for name in "ab"]
+    server.files["m.csv"] = "\n".join([columns, *rows]).encode()
+    load("manifest", manifest=server.url("m.csv"))
+    server.files["m.csv"] = "\n".join([columns, *rows[1:]]).encode()
+    kept = next((tmp_path / "workspace" / "lists").iterdir())
+    os.utime(kept, (0, 86_400 * 365))
+    assert len(load("manifest", manifest=server.url("m.csv")).rows) == 2
+    told = capsys.readouterr().out
+    assert f"m.csv is kept from 1971-01-01: delete {kept} to ask" in told
+    kept.unlink()
+    assert len(load("manifest", manifest=server.url("m.csv")).rows) == 1
 
 
 def test_a_list_that_is_not_there_is_named_with_what_to_do(load):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from range_server import range_server
 
 from helpers import __main__ as command
 from helpers import manifests
@@ -182,6 +183,18 @@ def test_a_file_name_that_is_not_utf_8_is_written_as_it_is(tmp_path, capfdbinary
     assert capfdbinary.readouterr().out == out.read_bytes()
     assert command.main(["manifest", "check", str(out)]) == 1
     assert b"line 2: it is not UTF-8" in capfdbinary.readouterr().out
+
+
+def test_what_is_said_beside_the_rows_is_not_among_them(tmp_path, capsys):
+    with range_server() as server:
+        server.files["m.csv"] = b"dQw4w9WgXcQ,90.0,94.5,0.4,0.3\n"
+        server.kinds["m.csv"] = "text/csv"
+        build = ["build", "avspeech", "--manifest", server.url("m.csv"), "--workspace"]
+        build += [str(tmp_path), "--accept-youtube-terms", "--allow-private-addresses"]
+        assert command.main(["manifest", *build]) == command.main(["manifest", *build]) == 0
+    told = capsys.readouterr()
+    assert "is kept from" in told.err
+    assert told.out.count("\n") == 4, "twice a line of columns and a row"
 
 
 def test_a_manifest_that_cannot_be_written_is_no_crash(tmp_path, capsys):

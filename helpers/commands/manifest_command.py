@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import csv
 import re
 import sys
@@ -75,7 +76,8 @@ def run(options: argparse.Namespace, command: argparse.ArgumentParser) -> int:
     except ValueError as error:
         command.error(str(error))
     try:
-        manifest = manifests.load(settings)
+        with contextlib.redirect_stdout(sys.stderr):  # The rows alone go out, to be piped.
+            manifest = manifests.load(settings)
         if options.out is None:
             sys.stdout.reconfigure(errors="surrogateescape")  # as `write_csv` does
             manifests.write_rows(manifest.rows, sys.stdout)

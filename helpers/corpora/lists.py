@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import os
 from pathlib import Path
@@ -28,7 +29,10 @@ def kept(address: str, settings: Settings) -> Path:
 
 
 def fetched(address: str, settings: Settings, size: int = LARGEST_LIST) -> Path:
-    """Fetches a list, unless it has been fetched before.
+    """Fetches a list, unless it has been fetched before; then it says when.
+
+    A list that stays the same makes the same tables. Whoever wants one that somebody has been
+    taken off since has to know that it is an old one.
 
     Args:
         address: Of the list.
@@ -43,6 +47,8 @@ def fetched(address: str, settings: Settings, size: int = LARGEST_LIST) -> Path:
     """
     path = kept(address, settings)
     if path.is_file():
+        day = datetime.date.fromtimestamp(path.stat().st_mtime)
+        print(f"{address[:200]} is kept from {day}: delete {path} to ask for it again.")
         return path
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
