@@ -36,6 +36,8 @@ FIELDS = ("file", "status", "reason", "seconds", "face", "apparent_sex", "appare
 """Columns of results.csv."""
 _SEARCH_SECONDS = 30.0
 """How far into a recording speech is looked for."""
+SILENT = "There is only silence."
+SILENT_AT_FIRST = "There is only silence in the first half minute: cut off the beginning."
 
 
 class UnusableVoice(ValueError):  # noqa: N818
@@ -125,6 +127,7 @@ def reconstruct_voices(
     Returns:
         A face and what led to it for each voice; `seconds` is its share of the time.
     """
+    from helpers.plots import faces as plots
     from helpers.spectrogram import six_seconds
 
     started = time.perf_counter()
@@ -136,7 +139,7 @@ def reconstruct_voices(
     seconds = (time.perf_counter() - started) / len(voices)
     return [
         Reconstruction(
-            face=_mark(enlarge(face)),
+            face=plots.mark_generated(enlarge(face)),
             feature=feature,
             waveform=six_seconds(voice),
             apparent_sex=sex,
@@ -231,13 +234,15 @@ def whole_voice(audio: Path | str | bytes | np.ndarray) -> np.ndarray:
         raise UnusableVoice("The sound holds values that are not numbers.")
     peak = np.abs(waveform).max(initial=0)
     if spectrogram.decibels(peak) < spectrogram.SILENCE_DBFS:
-        raise UnusableVoice("There is only silence.")
+        more = not isinstance(audio, np.ndarray) and len(waveform) >= _SEARCH_SECONDS * SAMPLE_RATE
+        raise UnusableVoice(SILENT_AT_FIRST if more else SILENT)
     first = int(np.argmax(np.abs(waveform) > peak / 100))
     waveform = waveform[max(0, min(first - SAMPLE_RATE // 10, len(waveform) - 1)) :]
     sound = spectrogram.seconds_of_sound(waveform[:SPEECH_SAMPLES])
     shortest = spectrogram.SHORTEST_SOUND_SECONDS
     if sound < shortest:
-        raise UnusableVoice(f"Only {sound:.1f} s of sound; {shortest} s are needed.")
+        tenths = int(10 * sound)  # Rounded, 0.48 s would look enough.
+        raise UnusableVoice(f"Only {tenths / 10} s of sound; {shortest} s are needed.")
     return waveform[: int(_SEARCH_SECONDS * SAMPLE_RATE)].astype(np.float32)
 
 
@@ -374,12 +379,6 @@ def seen_feature(decoded: np.ndarray) -> np.ndarray:
     from helpers.faces.face_alignment import FACE_BOX
 
     return face_features.describe(enlarge(decoded), [FACE_SIZE * share for share in FACE_BOX])
-
-
-def _mark(face: np.ndarray) -> np.ndarray:
-    from helpers.plots import faces
-
-    return faces.mark_generated(face)
 
 
 def _free_name(stem: str, taken: set[str]) -> str:

@@ -135,17 +135,38 @@ def test_a_short_voice_is_repeated():
         (np.zeros(96_000, np.float32), "silence"),
         (np.zeros(0, np.float32), "shape"),
         (_tone(0.2), "0.2 s of sound; 0.5 s are needed"),
+        (_tone(0.48), "Only 0.4 s of sound; 0.5 s are needed"),
         (np.full(96_000, np.nan, np.float32), "not numbers"),
         (np.append(_tone(6), np.float32(np.inf)), "not numbers"),
         (np.zeros((2, 96_000), np.float32), "shape"),
         (20_000 * _tone(6), "between -1 and 1"),
         (np.array(["voice"] * 10), "float or int16"),
     ],
-    ids=["silence", "empty", "short", "nan", "infinite", "stereo", "too-loud", "text"],
+    ids=[
+        "silence",
+        "empty",
+        "short",
+        "nearly-enough",
+        "nan",
+        "infinite",
+        "stereo",
+        "too-loud",
+        "text",
+    ],
 )
 def test_an_unusable_waveform_says_why(sound, says):
     with pytest.raises(demo.UnusableVoice, match=says):
         demo.hear(sound)
+
+
+def test_of_a_file_only_what_was_searched_is_called_silent(tmp_path):
+    silence = np.zeros(31 * SAMPLE_RATE, np.float32)
+    media.write_wav(tmp_path / "late.wav", np.append(silence, _tone(6)))
+    media.write_wav(tmp_path / "silent.wav", silence[: 6 * SAMPLE_RATE])
+    with pytest.raises(demo.UnusableVoice, match="silence in the first half minute: cut off the"):
+        demo.whole_voice(tmp_path / "late.wav")
+    with pytest.raises(demo.UnusableVoice, match="only silence.$"):
+        demo.whole_voice(tmp_path / "silent.wav")
 
 
 @pytest.fixture
