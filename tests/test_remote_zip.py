@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import random
 import struct
@@ -17,6 +18,7 @@ from helpers.corpora import remote_zip
 from helpers.downloading import web
 from helpers.downloading.web import Refusal
 
+PATIENT = web.Limits(stall_s=30, waits_s=(0.05,))
 MEMBER = "Actor_01/01-01-01-01-01-01-01.mp4"
 
 
@@ -40,9 +42,9 @@ def noise(size: int, seed: int = 0) -> bytes:
 
 
 def fetched(server: RangeServer, tmp_path: Path, member: str = MEMBER, **limits) -> bytes:
-    quick = web.Limits(stall_s=2, waits_s=(0.05,), **limits)
+    limits = dataclasses.replace(PATIENT, **limits)
     locator = f"{server.url('a.zip')}#{urllib.parse.quote(member)}"
-    remote_zip.fetch_member(locator, tmp_path / "clip", quick)
+    remote_zip.fetch_member(locator, tmp_path / "clip", limits)
     return (tmp_path / "clip").read_bytes()
 
 
@@ -54,7 +56,7 @@ def test_a_member_arrives_whole_without_the_rest(server, tmp_path, kind):
     assert len(server.requests) == 2, "the end with the contents, and the member"
     fetched(server, tmp_path, "Actor_01/3.mp4")
     assert len(server.requests) == 3, "the contents are kept"
-    kept = remote_zip._archive(server.url("a.zip"), web.Limits(stall_s=2, waits_s=(0.05,)))
+    kept = remote_zip._archive(server.url("a.zip"), PATIENT)
     assert not kept.fp._window.content, "the bytes of the last member are not"
 
 
@@ -174,8 +176,7 @@ def test_a_server_without_ranges_is_named(server, tmp_path):
 def test_trouble_that_passes_is_tried_again(server, tmp_path):
     server.files["a.zip"] = zipped({MEMBER: b"good"})
     locator = f"{server.url('a.zip')}?status=503&times=1#{MEMBER}"
-    limits = web.Limits(stall_s=2, waits_s=(0.05,))
-    remote_zip.fetch_member(locator, tmp_path / "clip", limits)
+    remote_zip.fetch_member(locator, tmp_path / "clip", PATIENT)
     assert (tmp_path / "clip").read_bytes() == b"good"
 
 
