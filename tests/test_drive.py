@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
+import json
 import os
 import shutil
 from pathlib import Path
@@ -238,13 +240,83 @@ def test_a_session_behind_does_not_undo_what_another_has_finished(on_colab):
     assert third.content == ahead.table("clips").content
 
 
-def test_a_shard_that_was_replaced_leaves_no_old_copy(on_colab, tmp_path):
-    def failing(keys):
-        return [{**row, "split": "failed"} for row in rows_of(keys)]
+def failing(keys):
+    return [{**row, "split": "failed"} for row in rows_of(keys)]
 
+
+def try_again(workspace, make):
+    """Runs 01 again: rows that failed are tried again."""
+    table = workspace.table("clips")
+    return table.build(KEYS, make, SCHEMA, False, retry={"split": "failed"})
+
+
+def test_a_shard_that_was_replaced_leaves_its_old_copy_to_others_for_one_more_build(
+    on_colab, tmp_path
+):
     first = on_colab("first")
     build(first, make=failing)
-    table = first.table("clips")
-    table.build(KEYS, rows_of, SCHEMA, False, retry={"split": "failed"})
-    assert len(copies(tmp_path)) == 3
+    late = on_colab("late").table("clips")
+    late.adopt(late.index())
+    try_again(first, rows_of)
+    assert len(copies(tmp_path)) == 6
+    assert set(late.read()["split"].to_pylist()) == {"failed"}, "as it was when it looked"
     assert set(on_colab("second").require("clips").read()["split"].to_pylist()) == {"train", "test"}
+    try_again(first, rows_of)
+    assert len(copies(tmp_path)) == 3
+    assert set(on_colab("third").require("clips").read()["split"].to_pylist()) == {"train", "test"}
+
+
+def test_a_session_that_is_behind_takes_over_what_another_has_mended(on_colab, capsys):
+    one, two = on_colab("one"), on_colab("two")
+    build(one, make=failing)
+    try_again(two, rows_of)
+    assert try_again(one, failing).made == 0
+    for workspace in (one, on_colab("three")):
+        rows = workspace.require("clips").read()["split"].to_pylist()
+        assert "failed" not in rows
+    assert "damaged" not in capsys.readouterr().out
+    assert one.table("clips").content == two.table("clips").content
+
+
+def test_a_session_that_overlaps_another_does_not_undo_what_that_has_mended(on_colab):
+    one, two = on_colab("one"), on_colab("two")
+    build(one, make=failing)
+
+    def slowly(keys):
+        if keys[0] == KEYS[0]:  # In the middle of this session's tries the other one has success.
+            try_again(two, rows_of)
+        return failing(keys) if keys[0] != KEYS[-2] else rows_of(keys)
+
+    try_again(one, slowly)
+    for workspace in (on_colab("three"), one):
+        try_again(workspace, failing)
+        assert "failed" not in workspace.require("clips").read()["split"].to_pylist()
+
+
+def test_an_index_without_an_edition_is_the_first_one(on_colab, tmp_path):
+    one, two = on_colab("one"), on_colab("two")
+    build(one, make=failing)
+    build(two, make=failing)
+    for path in tmp_path.rglob("index.json"):
+        index = json.loads(path.read_text())
+        del index["edition"]
+        path.write_text(json.dumps(index))
+    assert two.require("clips").read().num_rows == 10
+    try_again(two, rows_of)
+    assert try_again(one, failing).made == 0
+    assert "failed" not in one.require("clips").read()["split"].to_pylist()
+
+
+def test_clips_that_are_here_stay_when_another_session_drops_its_own(on_colab, tmp_path):
+    one = on_colab("one")
+    settings = dataclasses.replace(one.settings, keep_clips=False)
+    two = Workspace(tmp_path / "two", settings, tmp_path / "drive" / "MyDrive" / "speech2face")
+    two.use(one._manifest)
+    for workspace in (one, two):
+        for name in ("clips", "faces", "speech"):
+            build(workspace, name)
+    two.drop_clips()
+    assert one.require("clips").read(["video"])["video"].null_count == 0
+    assert build(one).made == 0
+    assert one.require("clips").read(["video"])["video"].null_count == 0
+    assert on_colab("three").table("clips").dropped == ("video",)

@@ -88,6 +88,23 @@ def test_a_damaged_shard_there_is_named_and_alone_remade(machine, harm, capsys):
     assert machine("third").require("clips").read()["clip_id"].to_pylist() == KEYS
 
 
+def test_a_reader_with_an_older_index_reads_on_and_makes_nothing_anew(machine):
+    def failing(keys):
+        return [{**row, "split": "failed"} for row in rows_of(keys)]
+
+    def try_again(name, make):
+        table = machine(name).table("clips")
+        return table.build(KEYS, make, SCHEMA, False, retry={"split": "failed"})
+
+    build(machine("first"), make=failing)
+    reader = machine("reader").require("clips")
+    try_again("second", rows_of)
+    assert reader.counts("split") == {"failed": len(KEYS)}
+    maker = Maker()
+    assert try_again("reader", maker).made == 0 and maker.asked == []
+    assert machine("reader").require("clips").counts("split") == {"train": 8, "test": 2}
+
+
 def test_checkpoints_go_there_too(machine):
     for name in ("clips", "faces", "speech"):
         build(machine("first"), name)

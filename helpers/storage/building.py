@@ -132,6 +132,7 @@ class Builder:
         # Workers reach the folder of the tables by themselves; then nothing passes through here.
         self.place = table.mirror if isinstance(table.mirror, Place) else None
         self.direct = self.cluster is not None and self.place is not None
+        self.known: dict = {"files": {}}
         self.files: dict[str, dict] = {}
         self._written = -math.inf
         self._unwritten = False
@@ -144,13 +145,14 @@ class Builder:
 
     def _build(self) -> Report:
         started = time.perf_counter()
-        index = self.table.index()
+        index = self.known = self.table.latest()
         if self.direct and not self.place.takes(self.table.address):
             # What workers wrote there would be known to nobody, or hide what is there.
             where = self.place.where(self.table.address)
             raise Unreachable(f"The index in {where} cannot be read. Run the notebook again later.")
         self.files = self._kept(index["files"] if index.get("columns") == self.columns else {})
         kept = sum(self.parts[file].clips for file in self.files)
+        self._forget_replaced()
         try:
             if self.making.retry:
                 kept -= self._make_again()
@@ -162,9 +164,9 @@ class Builder:
             if self._unwritten:
                 self._write_index()
         self.files = {file: self.files[file] for file in self.parts}
-        done = {**index, "complete": True, "files": self.files}
-        if read_json(self.table.folder / INDEX) != done:
-            self.table.write_index(self.files, True, columns=self.columns)
+        done = {"complete": True, "edition": self._edition(), "files": self.files}
+        if read_json(self.table.folder / INDEX) != {**index, **done}:
+            self._write_index()
         for path in self.table.folder.glob("*.parquet"):
             if path.name not in self.files:
                 path.unlink()
@@ -271,12 +273,23 @@ class Builder:
 
     def _write_index(self) -> None:
         known = {file: self.files[file] for file in self.parts if file in self.files}
-        complete = len(known) == len(self.parts)
-        self.table.write_index(known, complete, columns=self.columns)
-        self.table.publish_index()
-        while self._outdated:  # Now that no index names them.
-            self.table.mirror.remove(self._outdated.pop())
+        complete, edition = len(known) == len(self.parts), self._edition()
+        self.table.write_index(known, complete, columns=self.columns, edition=edition)
+        if self.table.publish_index() and self._outdated:
+            named = {self._copy(file, entry) for file, entry in known.items()}
+            for copy in set(self._outdated) - named:
+                self.table.mirror.remove(copy)
+            self._outdated.clear()
         self._written, self._unwritten = time.monotonic(), False
+
+    def _edition(self) -> int:
+        """Returns the number of the index; each shard that is not what it was raises it."""
+        before = self.known["files"]
+        changed = (
+            file in before and before[file]["sha256"] != entry["sha256"]
+            for file, entry in self.files.items()
+        )
+        return self.known.get("edition", 0) + sum(changed)
 
     # --- rows that failed before ---
 
@@ -322,12 +335,25 @@ class Builder:
         return done
 
     def _replace(self, file: str, new: dict) -> None:
-        """Notes the new edition of a shard, and takes the old one off the mirror."""
+        """Notes the new edition of a shard.
+
+        The mirror keeps the copy of the old one until a later build: other sessions may still read
+        it.
+        """
         old, self.files[file] = self.files[file], new
         if new["sha256"] != old["sha256"]:
+            new["replaces"] = old["sha256"]
             self._publish(file)
-            self._outdated.append(self._copy(file, old))
         self._note(file)
+
+    def _forget_replaced(self) -> None:
+        """Lets go of the copies that an earlier build has replaced."""
+        reached = self.table.mirror.takes(self.table.address)
+        for file, entry in self.files.items():
+            if reached and "replaces" in entry:
+                entry = dict(entry)
+                self._outdated.append(self._copy(file, {"sha256": entry.pop("replaces")}))
+                self.files[file] = entry
 
     def _exchanged(self, file: str, made: pa.Table, helped: set[str]) -> dict[str, object]:
         """Puts rows that came out better into their shard, in the place of the old ones."""

@@ -41,15 +41,15 @@ def emptied(table: Table, column: str, cluster: Cluster | None) -> int:
             if direct
             else _emptied(table, todo, column)
         )
-        for file, entry in made:
+        for edition, (file, entry) in enumerate(made, index.get("edition", 0) + 1):
             entry.pop("content", None)
             old, files[file] = files[file], {**files[file], **entry}
             files[file]["whole"] = old.get("whole", old["sha256"])
             files[file].pop("late", None)
-            table.write_index(files, True, columns=columns)
-            table.publish({} if direct else {file: files[file]}, fresh=True)
-            if files[file]["sha256"] != old["sha256"]:  # What came late may be without a video.
-                table.mirror.remove(copy_name(table.address, file, old))
+            files[file].pop("replaces", None)
+            table.write_index(files, True, columns=columns, edition=edition)
+            if table.publish({} if direct else {file: files[file]}, fresh=True):
+                _remove_others(table, file, old, files[file])
     return sum(entry["size"] - files[file]["size"] for file, entry in todo.items())
 
 
@@ -67,3 +67,9 @@ def _emptying(table: Table, file: str, entry: Mapping, column: str) -> dict:
     source = table.place_of(file, entry)
     target = {"root": source["root"], "address": table.address, "file": file}
     return {"source": source, "target": target, "column": column}
+
+
+def _remove_others(table: Table, file: str, old: Mapping, new: Mapping) -> None:
+    """Takes the earlier copies of a shard off the mirror."""
+    for digest in {old["sha256"], old.get("replaces")} - {new["sha256"], None}:
+        table.mirror.remove(copy_name(table.address, file, {"sha256": digest}))

@@ -48,13 +48,13 @@ class Readable(Stored):
         return hashlib.sha256(text.encode()).hexdigest()
 
     def verify(self) -> None:
-        """Compares every shard with its checksum and fetches missing ones from Drive.
+        """Compares every shard of the latest edition with its checksum; fetches missing ones.
 
         Raises:
             MissingTable: The table is not complete.
             DamagedTable: A shard is damaged and Drive has no good copy.
         """
-        index = self.index()
+        index = self.latest()
         if not index["complete"]:
             raise missing(self.stage)
         for file, entry in index["files"].items():

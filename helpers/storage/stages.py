@@ -3,6 +3,8 @@
 Each table and each checkpoint lives in a folder of its own. The folder's name is a fingerprint of
 the settings that shape it and of what it was made from, so changed settings make a new one and
 never mix with the old. An `index.json`, written last, vouches for the files with their checksums.
+Its `edition` rises with every shard that takes the place of another, so sessions that share a
+mirror know whose index is the later one.
 """
 
 from __future__ import annotations
@@ -109,15 +111,39 @@ class Stored:
 
     def index(self) -> dict:
         """Returns the index: the local one, and what the mirror knows beyond it."""
-        here = self._valid(read_json(self.folder / INDEX))
-        if "identity" in here:  # Else the journal may be that of another table.
-            here["files"] |= self._journal()
-        if here["complete"]:
+        here = self._here()
+        return here if here["complete"] else _joined(here, self._there())
+
+    def latest(self) -> dict:
+        """Returns the index like `index`, after a look at the mirror also where ours is complete.
+
+        Another session may have replaced shards, with rows that have come out better. Its edition
+        of the index is then the higher one, and becomes ours.
+        """
+        here, there = self._here(), self._there()
+        if not here["complete"]:
+            return _joined(here, there)
+        if not self._overtaken(here, there):
             return here
-        there = self._valid(self.mirror.read_json(f"{self.address}/{INDEX}"))
-        if there["complete"]:
-            return there
-        return {**there, **here, "files": {**there["files"], **here["files"]}}
+        self.adopt(there)
+        return there
+
+    def _here(self) -> dict:
+        index = self._valid(read_json(self.folder / INDEX))
+        if "identity" in index:  # Else the journal may be that of another table.
+            index["files"] |= self._journal()
+        return index
+
+    def _there(self) -> dict:
+        return self._valid(self.mirror.read_json(f"{self.address}/{INDEX}"))
+
+    def _overtaken(self, here: dict, there: dict) -> bool:
+        """Tells whether the mirror's index is to take the place of a complete one."""
+        if _rank(there) <= _rank(here) or there.get("columns") != here.get("columns"):
+            return False
+        # Another session may drop the clips; those that are here stay until this one does.
+        drops = _dropped(there) and not _dropped(here)
+        return not (drops and all((self.folder / file).exists() for file in here["files"]))
 
     def _valid(self, index: dict | None) -> dict:
         if index is None or index.get("identity") != self.identity or "files" not in index:
@@ -148,9 +174,11 @@ class Stored:
         path = self.folder / file
         if matches(path, entry["sha256"]):
             return True
+        if self.mirror.fetch(copy_name(self.address, file, entry), path, entry["sha256"]):
+            return True
         if path.exists():
             print(f"{file} of {self.name!r} is damaged: it does not match its checksum.")
-        return self.mirror.fetch(copy_name(self.address, file, entry), path, entry["sha256"])
+        return False
 
     def write_index(self, files: dict[str, dict], complete: bool, **more: object) -> None:
         """Writes the local index."""
@@ -176,34 +204,43 @@ class Stored:
                     files |= json.loads(line)
         return files
 
-    def publish(self, files: Mapping[str, dict], fresh: bool) -> None:
+    def publish(self, files: Mapping[str, dict], fresh: bool) -> bool:
         """Brings the mirror up to date: the files first, the index that vouches for them last.
 
         Args:
             files: What the local index says of them.
             fresh: They are new, so that there is no need to look for them.
+
+        Returns:
+            As `publish_index`.
         """
         if not self.mirror.available:
-            return
-        there = self._valid(self.mirror.read_json(f"{self.address}/{INDEX}"))
+            return False
+        there = self._there()
+        if _rank(there) > _rank(self._here()):
+            return False
         for file, entry in files.items():
             known = there["files"].get(file) == entry and not fresh
             copy = copy_name(self.address, file, entry)
             if not (known and self.mirror.holds(copy, entry["size"])):
                 self.mirror.publish(self.folder / file, copy)
-        self.publish_index(there)
+        return self.publish_index(there)
 
-    def publish_index(self, there: dict | None = None) -> None:
+    def publish_index(self, there: dict | None = None) -> bool:
         """Copies the local index to the mirror, unless another session has come further there.
 
         Args:
             there: The index of the mirror where it is known already.
+
+        Returns:
+            Whether the mirror's index is the local one now, and names no other copies.
         """
         if there is None:
-            there = self._valid(self.mirror.read_json(f"{self.address}/{INDEX}"))
+            there = self._there()
         here = read_json(self.folder / INDEX)
-        if here != there and here is not None and here["complete"] >= there["complete"]:
-            self.mirror.publish(self.folder / INDEX, f"{self.address}/{INDEX}")
+        if here is None or _rank(here) < _rank(there):
+            return False
+        return here == there or self.mirror.publish(self.folder / INDEX, f"{self.address}/{INDEX}")
 
 
 class Checkpoints(Stored):
@@ -276,6 +313,23 @@ def copy_name(address: str, file: str, entry: Mapping) -> str:
     """
     stem, dot, ending = file.rpartition(".")
     return f"{address}/{stem}-{entry['sha256'][:8]}{dot}{ending}"
+
+
+def _rank(index: Mapping) -> tuple[bool, int]:
+    # Older versions of the series have written no edition.
+    return index["complete"], index.get("edition", 0)
+
+
+def _joined(here: dict, there: dict) -> dict:
+    """Returns what two indexes know together; of a shard in both, the one of higher edition."""
+    if there["complete"]:
+        return there
+    older, newer = sorted((there, here), key=_rank)
+    return {**older, **newer, "files": {**older["files"], **newer["files"]}}
+
+
+def _dropped(index: Mapping) -> bool:
+    return any("whole" in entry for entry in index["files"].values())
 
 
 def late(source: Mapping, entry: Mapping) -> list[str]:
