@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 import types
 import wave
@@ -120,7 +121,42 @@ def test_of_a_long_recording_all_is_heard_and_the_first_seconds_are_set_beside(u
     said = your_voice.from_upload(Painter(), uploaded(np.tile(speech, 2)))
     for caption in ("Face from 12 s of voice", "From the first 6 s", "From the first 3 s"):
         assert caption in said
-    assert "What it heard, the first 6 s" in said
+    assert "What it heard, the first 6 s" in said and "3 seconds against 6" in said
+
+
+def test_of_little_voice_the_page_says_so_and_shows_no_face_of_its_beginning(uploaded, speech):
+    first = int(np.argmax(np.abs(speech) > 0.1 * np.abs(speech).max()))
+    piece = speech[first : first + int(0.96 * SAMPLE_RATE)]
+    late = np.append(piece, np.zeros(96_000))  # A pause at the end is no voice either.
+    for sound, repeated in ((piece, True), (late, False)):
+        heard = safety.examine(demo.whole_voice(uploaded(sound)))
+        said = your_voice.answer(Painter(), heard)
+        assert f"Only {heard.length} of voice" in said and 0.5 <= float(heard.length[:-2]) <= 0.9
+        assert f"Face from {heard.length} of voice" in said
+        assert ("repeated to fill six" in said) == repeated
+        assert "As sure as it gets" not in said
+        assert "From the first" not in said and "seconds against" not in said
+
+
+def test_of_four_seconds_the_first_three_are_set_beside(uploaded, speech):
+    said = your_voice.from_upload(Painter(), uploaded(speech[: int(4.4 * SAMPLE_RATE)]))
+    assert "From the first 3 s" in said and "3 seconds against 4" in said
+    assert "repeated to fill" not in said
+
+
+def test_as_sure_as_it_gets_has_a_limit(speech):
+    usual = safety.examine(voices.studio(islander(1_000_100), 0))
+    assert usual_voices.judge(usual.measures).level == "usual"
+    said = your_voice.answer(Painter(), usual)
+    assert "As sure as it gets" in said and "does not notice two people" in said
+
+
+def test_with_the_answer_everything_that_belongs_to_it_is_replaced(uploaded, speech):
+    """The script of the page puts a refusal into `.answer`: all of a face has to lie in it."""
+    said = your_voice.from_upload(Painter(), uploaded(speech))
+    assert said.startswith('<div class="answer">')
+    depths = np.cumsum([1 if tag == "<div" else -1 for tag in re.findall("<div|</div", said)])
+    assert depths.min() == depths[-1] == 0 and list(depths).count(0) == 1
 
 
 def test_an_islander_is_heard_also_in_a_noisy_room():
@@ -178,11 +214,12 @@ def test_a_name_with_html_in_it_does_no_harm(uploaded):
         (b"\x89PNG\r\n\x1a\n" + bytes(999), "a picture, not a recording", "Choose a sound file"),
         (b"%PDF-1.7" + bytes(999), "a PDF document, not a recording", "Choose a sound file"),
         (np.zeros(96_000), "only silence", "microphone is chosen and not muted"),
+        (np.zeros(31 * SAMPLE_RATE), "first half minute: cut off the beginning", "Ten seconds"),
         (0.3 * np.sin(1256 * TIME[:3200]), "0.2 s of sound", "about six seconds"),
         (0.3 * np.sin(1256 * TIME), "tones stand still", "one person who speaks"),
         (0.1 * np.random.default_rng(0).standard_normal(96_000), "noise", "without music"),
     ],
-    ids=["empty", "text", "picture", "pdf", "silent", "short", "tone", "noise"],
+    ids=["empty", "text", "picture", "pdf", "silent", "late", "short", "tone", "noise"],
 )
 def test_a_bad_recording_gets_a_sentence_and_a_way_out(uploaded, content, wrong, advice):
     with pytest.raises(demo.UnusableVoice) as refused:

@@ -19,11 +19,14 @@ from pathlib import Path
 import numpy as np
 
 from helpers import demo, media
+from helpers.settings import SAMPLE_RATE
 from helpers.streams import MediaError
 from helpers.web_demo import voice_measures
 
 LARGEST_MB = 25
 LONGEST_SECONDS = 120
+SHORT_SECONDS = 3
+"""Of less voice the page says that it is little. The paper compares faces from 3 s and from 6 s."""
 CLIPPED_SHARE = 0.005
 """More of the samples than this at the highest level: the recording is overdriven. An undistorted
 voice has about a tenth of it."""
@@ -37,7 +40,8 @@ _CHOOSE = "Choose a sound file (WAV, MP3, M4A, OGG, FLAC) or a video in which on
 _AGAIN = "Speak for about six seconds, near the microphone, and try again."
 _ADVICE = {
     "The file is empty.": "Choose another file, or record your voice here.",
-    "There is only silence.": "Check that the right microphone is chosen and not muted. " + _AGAIN,
+    demo.SILENT: "Check that the right microphone is chosen and not muted. " + _AGAIN,
+    demo.SILENT_AT_FIRST: "Ten seconds in which one person speaks are enough.",
 }
 
 
@@ -48,12 +52,26 @@ class Heard:
     Attributes:
         voice: From the first sound on, up to half a minute, float32 (samples,) at 16 kHz.
         measures: What `voice_measures.measure` says of the six seconds.
-        warnings: Sentences about what is not as it should be, such as overdriven sound.
+        warnings: Sentences about what is not as it should be: too little, or overdriven.
     """
 
     voice: np.ndarray
     measures: np.ndarray
     warnings: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """Length of the voice; where there is only a little of it, of its sounds alone."""
+        from helpers.spectrogram import seconds_of_sound
+
+        sounds = seconds_of_sound(self.voice)
+        return sounds if sounds < SHORT_SECONDS else len(self.voice) / SAMPLE_RATE
+
+    @property
+    def length(self) -> str:
+        """How long the voice is, for the page; of a little, tenths of a second, rounded down."""
+        little = self.seconds < SHORT_SECONDS
+        return f"{int(10 * self.seconds) / 10} s" if little else f"{self.seconds:.0f} s"
 
     @property
     def waveform(self) -> np.ndarray:
@@ -159,13 +177,16 @@ def examine(voice: np.ndarray) -> Heard:
     from helpers.spectrogram import six_seconds
 
     waveform = six_seconds(voice)
-    warnings = ()
+    heard, warnings = Heard(voice, voice_measures.measure(waveform)), []
+    if heard.seconds < SHORT_SECONDS:
+        repeated = ", repeated to fill six" if len(voice) < len(waveform) else ""
+        warnings.append(f"Only {heard.length} of voice{repeated}. Speak for about six seconds.")
     if clipped_share(waveform) > CLIPPED_SHARE:
-        warnings = (
+        warnings.append(
             "The recording is overdriven: its loud parts are cut off, which changes the sound of "
-            "the voice. Go further from the microphone or turn it down, and record again.",
+            "the voice. Go further from the microphone or turn it down, and record again."
         )
-    return Heard(voice, voice_measures.measure(waveform), warnings)
+    return dataclasses.replace(heard, warnings=tuple(warnings))
 
 
 def clipped_share(waveform: np.ndarray) -> float:

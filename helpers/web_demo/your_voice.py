@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import html
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,11 @@ from helpers.archipelago.islanders import ISLANDS, islander
 from helpers.settings import SAMPLE_RATE, SPEECH_SECONDS
 from helpers.web_demo import engine, pictures, safety, usual_voices
 
-SHORT_SECONDS = 3
-"""The paper compares faces from 3 s with faces from 6 s."""
 NEAREST = 3
+_USUAL_SECONDS = int(SPEECH_SECONDS)
 _PORTRAIT_SIZE = 128
-_LEVELS = {"usual": "As sure as it gets", "outside": "Less sure", "unlike": "Unsure"}
+_LEVELS = {"usual": "As sure as it gets", "outside": "Less than usual", "unlike": "Not at all"}
+_LIMIT = "It does not notice two people who speak at once, or speech that runs backwards."
 _PERSON = {"F": "woman", "M": "man"}
 _LOOKS = {"F": "female", "M": "male"}
 
@@ -63,40 +64,38 @@ def answer(shared: engine.Engine, heard: safety.Heard, truth: np.ndarray | None 
     """
     from helpers.spectrogram import six_seconds
 
-    seconds = len(heard.voice) / SAMPLE_RATE
-    short = six_seconds(heard.voice[: SHORT_SECONDS * SAMPLE_RATE])
-    heard_parts = [heard.voice, short]
-    if seconds >= SPEECH_SECONDS + 1:
-        heard_parts.append(heard.waveform)
-    whole, early, *rest = shared.faces(heard_parts, looked_at=1)
-    usual = rest[0] if rest else whole
+    some = (_USUAL_SECONDS, safety.SHORT_SECONDS)
+    lengths = [length for length in some if heard.seconds >= length + 1]
+    beginnings = [six_seconds(heard.voice[: length * SAMPLE_RATE]) for length in lengths]
+    whole, *others = shared.faces([heard.voice, *beginnings], looked_at=1)
+    beginning = dict(zip(lengths, others, strict=True))
     verdict = usual_voices.judge(heard.measures)
     faces = [
         pictures.figure(
             whole.face,
             f"Generated face: {_looks(whole)}.",
-            f"Face from {seconds:.0f} s of voice",
+            f"Face from {heard.length} of voice",
             "main",
         ),
-        *(_less(made.face, SPEECH_SECONDS) for made in rest),
-        _less(early.face, SHORT_SECONDS),
+        *(_less(made.face, length) for length, made in beginning.items()),
     ]
     if truth is not None:
         faces.append(pictures.figure(truth, "The islander.", "The islander who spoke"))
     level = "outside" if heard.warnings and verdict.level == "usual" else verdict.level
-    warnings = "".join(f"<p>{html.escape(text)}</p>" for text in heard.warnings)
+    said = [*heard.warnings, verdict.text, *([_LIMIT] if level == "usual" else [])]
+    part = f", the first {_USUAL_SECONDS} s" if _USUAL_SECONDS in beginning else ""
     file = pictures.address(pictures.to_keep(whole.face), "image/jpeg")
     return (
         f'<div class="answer"><div class="faces">{"".join(faces)}</div>'
         f'<div class="sure {level}"><h3>How sure? {_LEVELS[level]}.</h3>'
-        f"{warnings}<p>{html.escape(verdict.text)}</p></div>"
+        f"{''.join(f'<p>{html.escape(text)}</p>' for text in said)}</div>"
         f'<p><a class="download" download="face-from-a-voice.jpg" href="{file}">'
         "Download the picture</a></p>"
-        f"{_looks_table(whole)}{_short_text(shared, usual, early)}"
-        f"<h3>What it heard{', the first 6 s' if rest else ''}</h3>"
+        f"{_looks_table(whole)}{_short_text(shared, whole, beginning, heard.seconds)}"
+        f"<h3>What it heard{part}</h3>"
         f"{pictures.player(heard.waveform, 'What was heard')}"
-        f"{pictures.spectrogram(heard.waveform)}</div>"
-    ) + nearest(shared, whole.feature)
+        f"{pictures.spectrogram(heard.waveform)}{nearest(shared, whole.feature)}</div>"
+    )
 
 
 def nearest(shared: engine.Engine, feature: np.ndarray) -> str:
@@ -124,10 +123,10 @@ def cosines(feature: np.ndarray, others: np.ndarray, centre: np.ndarray) -> np.n
     return many @ one / np.maximum(lengths, 1e-9)
 
 
-def _less(face: np.ndarray, seconds: float) -> str:
+def _less(face: np.ndarray, seconds: int) -> str:
     """Shows the face from the beginning of a recording."""
-    text = f"Generated face from {seconds:.0f} s of sound."
-    return pictures.figure(face, text, f"From the first {seconds:.0f} s")
+    text = f"Generated face from {seconds} s of sound."
+    return pictures.figure(face, text, f"From the first {seconds} s")
 
 
 def refusal(reason: str) -> str:
@@ -147,8 +146,8 @@ def _looks_table(made: demo.Reconstruction) -> str:
     sex, age = (engine.measured()["apparent"][name] for name in ("sex", "age"))
     return (
         "<h3>How the face looks</h3>"
-        '<table class="looks"><thead><tr><th></th><th>this face looks</th><th>how often that is '
-        "right</th><th>by guessing</th></tr></thead><tbody>"
+        '<table class="looks"><thead><tr><th></th><th>this face looks</th><th>how sure that '
+        "is</th><th>by guessing</th></tr></thead><tbody>"
         f"<tr><th>Sex</th><td>{_LOOKS[made.apparent_sex]}</td>"
         f"<td>{sex['balanced_accuracy']:.1%}</td><td>{sex['constant_guess']:.0%}</td></tr>"
         f"<tr><th>Age</th><td>about {made.apparent_age:.0f}</td>"
@@ -161,17 +160,25 @@ def _looks_table(made: demo.Reconstruction) -> str:
 
 
 def _short_text(
-    shared: engine.Engine, usual: demo.Reconstruction, early: demo.Reconstruction
+    shared: engine.Engine,
+    whole: demo.Reconstruction,
+    beginning: Mapping[int, demo.Reconstruction],
+    seconds: float,
 ) -> str:
-    """Three seconds against six: how alike the two features are, and what is usual."""
+    """Three seconds against six, or all there is: how alike the features are, what is usual."""
+    short = safety.SHORT_SECONDS
+    if short not in beginning:
+        return ""
+    early, usual = beginning[short], beginning.get(_USUAL_SECONDS, whole)
     alike = cosines(usual.feature, early.feature[None], shared.centre())[0]
     lengths = engine.measured()["lengths"]
     three, six = (lengths[key]["retrieval"]["cosine"]["recall"]["10"] for key in ("3", "6"))
     two = engine.measured()["consistency"]["over_recordings"]["all"]
     return (
-        f"<h3>{SHORT_SECONDS} seconds against 6</h3><p>The features of the two faces have a cosine "
-        f"of {alike:.2f}; two recordings of one islander have {two['within'][0]:.2f}, those of two "
-        f"islanders {max(0.0, two['between'][0]):.2f}. The right face is among the first 10 of "
+        f"<h3>{short} seconds against {min(_USUAL_SECONDS, seconds):.0f}</h3>"
+        f"<p>The features of the two faces have a cosine of {alike:.2f}; two recordings of one "
+        f"islander have {two['within'][0]:.2f}, those of two islanders "
+        f"{max(0.0, two['between'][0]):.2f}. The right face is among the first 10 of "
         f"{lengths['people']} for {three:.1%} of the islanders after 3 s and {six:.1%} after 6 s; "
         f"chance is {10 / lengths['people']:.0%}.</p>"
     )
