@@ -13,7 +13,11 @@ from helpers.commands.run_page import Picture
 
 SUMMARY = {
     "run": "2026-01-02_03-04-05",
-    "settings": {"workspace": "/home/somebody/secret", "mode": "quick"},
+    "settings": {
+        "workspace": "/home/somebody/secret",
+        "videos": "/home/somebody/secret/films",
+        "mode": "quick",
+    },
     "seconds": 120.0,
     "notebooks": [
         {"name": "06_demo", "status": "ok", "seconds": 60.0, "peak_rss_mb": 1234},
@@ -63,7 +67,7 @@ def test_links_lead_only_to_what_is_there() -> None:
         assert f'id="{target}"' in page
 
 
-def test_settings_are_shown_but_not_where_the_tables_lie() -> None:
+def test_settings_are_shown_but_not_where_tables_and_videos_lie() -> None:
     page = run_page.page(SUMMARY, [])
     assert "mode=&#x27;quick&#x27;" in page and "secret" not in page
 

@@ -81,7 +81,8 @@ def test_a_run_leaves_notebooks_page_summary_and_latest(
     page = (out / "index.html").read_text()
     assert "A dot" in page and 'href="02_second.html"' in page and "r_at_10" in page
     assert "not a likeness of anyone" in page
-    assert (out / "02_second.html").stat().st_size > 1000
+    shown = (out / "02_second.html").read_text()
+    assert "SEED" in shown and str(home) not in shown, "the page names a place of this machine"
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("[")]
     assert len(lines) == 2 and lines[0].startswith("[1/2] 01_first") and " ok " in lines[0]
 
@@ -140,24 +141,3 @@ def test_the_figures_of_a_run_are_those_that_were_measured(capsys: pytest.Captur
     reports[1].metrics = {"clips_made": 0}
     assert "clips_per_second" not in runs.figures(reports)
     assert runs.figures([]) == {}
-
-
-def test_the_html_of_a_notebook_keeps_the_solutions_of_its_exercises_to_itself(
-    tmp_path: Path,
-) -> None:
-    stub = nbformat.v4.new_code_cell("def answer():\n    return ...", id="exercise-1")
-    solved = nbformat.v4.new_code_cell("def answer():\n    return 6174", id="solution-1")
-    solved.metadata["tags"] = ["solution"]
-    solved.outputs = [nbformat.v4.new_output("stream", text="answer is right.")]
-    notebook = nbformat.v4.new_notebook(cells=[stub, solved])
-    runs.write_html(notebook, tmp_path / "page.html", "page")
-    page = (tmp_path / "page.html").read_text()
-    assert "answer is right" in page and "6174" not in page and "..." in page
-    assert "6174" in notebook.cells[1].source
-
-
-def test_source_that_a_cell_shows_is_in_the_font_of_code(tmp_path: Path) -> None:
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("show_source(len)")])
-    runs.write_html(notebook, tmp_path / "page.html", "page")
-    head = (tmp_path / "page.html").read_text().split("</head>")[0]
-    assert ".highlight pre { font-family: var(--jp-code-font-family)" in head

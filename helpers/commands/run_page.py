@@ -10,6 +10,7 @@ import dataclasses
 import html
 import struct
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8885; --soft: #8881; --quiet: #667;
@@ -265,8 +266,8 @@ def _metrics(metrics: Mapping[str, Mapping]) -> str:
 
 
 def _settings(settings: Mapping[str, object]) -> str:
-    # Where the tables lie is nobody's business but the owner's of the machine.
-    shown = {name: value for name, value in settings.items() if name != "workspace"}
+    # Where tables and videos lie is nobody's business but the owner's of the machine.
+    shown = {name: value for name, value in settings.items() if not Path(str(value)).is_absolute()}
     text = ", ".join(f"{name}={value!r}" for name, value in shown.items()) or "the defaults"
     return f"Settings of the run: {html.escape(text)}. Made by <code>python -m helpers run</code>."
 

@@ -22,14 +22,12 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
-from nbconvert import HTMLExporter
-from nbconvert.preprocessors import TagRemovePreprocessor
 from nbformat import NotebookNode
 from traitlets import default
 
-from helpers.commands import run_page
+from helpers.commands import notebook_page, run_page
 from helpers.commands.memory_sampler import MemorySampler
-from helpers.session import HOME, ledger_file
+from helpers.session import HOME, default_workspace, ledger_file
 
 """The repository: where `notebooks/` and `helpers/` lie."""
 NOTEBOOKS = (
@@ -41,11 +39,6 @@ NOTEBOOKS = (
     "06_demo",
     "07_evaluation",
 )
-_SOURCE_STYLE = (
-    "<style>.jp-OutputArea-output .highlight pre { font-family: var(--jp-code-font-family); "
-    "font-size: var(--jp-code-font-size); line-height: var(--jp-code-line-height); }</style>"
-)
-"""Source that a cell shows looks like source; the page's own style forgets it."""
 
 
 @dataclasses.dataclass
@@ -210,7 +203,7 @@ def run(
         notebook, reports[place] = execute(name, values, _progress(prefix), out / f"{name}.log")
         _print_report(prefix, reports[place])
         nbformat.write(notebook, out / f"{name}.ipynb")
-        write_html(notebook, out / f"{name}.html", name)
+        notebook_page.write_html(notebook, out / f"{name}.html", name, _private(values))
         pictures += extract_pictures(notebook, name, out / "pictures")
         _write_summary(out, values, reports, pictures)
         if reports[place].status == "failed":
@@ -218,6 +211,12 @@ def run(
     _point_latest(out)
     _print_figures(figures(reports))
     return out, reports
+
+
+def _private(values: Mapping[str, object]) -> list[str]:
+    """Returns the places of this machine that a page should not name."""
+    places = [str(HOME), str(default_workspace(str(values.get("workspace", ""))))]
+    return places + [str(value) for value in values.values() if Path(str(value)).is_absolute()]
 
 
 def figures(reports: Sequence[NotebookReport]) -> dict[str, object]:
@@ -312,18 +311,6 @@ def _point_latest(out: Path) -> None:
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(out.name)
     fresh.replace(link)
-
-
-def write_html(notebook: NotebookNode, file: Path, title: str) -> None:
-    """Writes an executed notebook as one HTML file with its pictures and sounds inside.
-
-    The solutions of the exercises are left out; what their checks say stays.
-    """
-    exporter = HTMLExporter(template_name="lab")
-    hidden = TagRemovePreprocessor(remove_input_tags={"solution"})
-    exporter.register_preprocessor(hidden, enabled=True)
-    body, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
-    file.write_text(body.replace("</head>", f"{_SOURCE_STYLE}</head>", 1), encoding="utf-8")
 
 
 def extract_pictures(notebook: NotebookNode, name: str, folder: Path) -> list[run_page.Picture]:
