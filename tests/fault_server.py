@@ -25,7 +25,7 @@ KINDS = {
 }
 
 FAULTS = {
-    # name: (source, address, status); {v} is the number of the video
+    # name: (source, address, status); {v} is the number of the video, {n} that of the row
     "file": ("https", "{v}.mp4", "ok"),
     "file, redirected": ("https", "go?to=/{v}.mp4", "ok"),
     "file, Range unsupported": ("https", "{v}.mp4?norange", "ok"),
@@ -48,7 +48,7 @@ FAULTS = {
     "page": ("page", "{v}.html", "ok"),
     "page, a file": ("page", "{v}.mp4", "ok"),
     "page, Range unsupported": ("page", "{v}.mp4?norange", "ok"),
-    "page, dropped once": ("page", "{v}.mp4?drop=9000&of={n}", "ok"),
+    "page, dropped once": ("page", "{v}.mp4?drop=9000&ranged&of={n}", "ok"),
     "page, HLS": ("page", "{v}/hls/stream.m3u8", "ok"),
     "page, split": ("page", "{v}/split/stream.m3u8", "ok"),
     "page, DASH": ("page", "{v}/dash/stream.mpd", "ok"),

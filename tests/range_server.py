@@ -1,9 +1,10 @@
 """A web server on 127.0.0.1 with Range support and misbehaviour on demand, for tests.
 
 The query of an address says how the server misbehaves: `?drop=1000` breaks the first transfer off
-after 1,000 bytes, `?breaks=1000` every one and ignores Range, `?stall=1000` stops sending there and
-keeps the connection, `?status=429` answers so, `?trickle` sends a byte now and then, `?to=ADDRESS`
-redirects, `?norange` ignores Range, `?nolength` hides the length.
+after 1,000 bytes, or with `&ranged` the first one that was asked for with Range, `?breaks=1000`
+every one and ignores Range, `?stall=1000` stops sending there and keeps the connection,
+`?status=429` answers so, `?trickle` sends a byte now and then, `?to=ADDRESS` redirects, `?norange`
+ignores Range, `?nolength` hides the length.
 """
 
 from __future__ import annotations
@@ -44,14 +45,15 @@ class _Handler(BaseHTTPRequestHandler):
         parts = urllib.parse.urlsplit(self.path)
         query = dict(urllib.parse.parse_qsl(parts.query, keep_blank_values=True))
         asked = self.headers.get("Range", "")
-        before = sum(path == self.path for path, _ in self.server.requests)
+        earlier = [asked for path, asked in self.server.requests if path == self.path]
+        first = bool(asked) and not any(earlier) if "ranged" in query else not earlier
         self.server.requests.append((self.path, asked))
         name = urllib.parse.unquote(parts.path.lstrip("/"))
         body = self.server.files.get(name)
         self.close_connection = True
         if "to" in query:
             return self._answer(302, b"", {"Location": query["to"]})
-        if "status" in query and before < int(query.get("times", 1_000)):
+        if "status" in query and len(earlier) < int(query.get("times", 1_000)):
             return self._answer(int(query["status"]), query.get("page", "no").encode())
         if body is None:
             return self._answer(404, b"not here")
@@ -68,7 +70,7 @@ class _Handler(BaseHTTPRequestHandler):
             end = min(int(found[2]) + 1, len(body)) if found[1] and found[2] else len(body)
             status, rest = 206, body[start:end]
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(body)}"
-        cut = int(query["drop"]) if "drop" in query and before == 0 else None
+        cut = int(query["drop"]) if "drop" in query and first else None
         cut = int(query["stall"]) if "stall" in query else cut
         cut = int(query["breaks"]) if "breaks" in query else cut
         length, trickle = "nolength" not in query, "trickle" in query
