@@ -282,6 +282,18 @@ def test_a_file_that_is_cut_off_is_refused(
         vgg_face.fill(vgg_face.build("vggface"), path, NETWORKS["vggface"])
 
 
+def test_a_bad_last_layer_leaves_the_network_empty(
+    keras2: Path, tmp_path: Path, narrow: None
+) -> None:
+    path = damaged(keras2, tmp_path)
+    with h5py.File(path, "a") as file:
+        file["fc8/fc8/bias:0"][3] = np.inf
+    network = vgg_face.build("vggface")
+    with pytest.raises(BadWeights, match="no finite numbers in fc8"):
+        vgg_face.fill(network, path, NETWORKS["vggface"])
+    assert not any(np.any(array) for array in network.get_weights())
+
+
 @pytest.mark.slow
 def test_on_jax_the_features_are_the_same(keras2: Path, tmp_path: Path) -> None:
     pytest.importorskip("jax")
@@ -328,3 +340,25 @@ def test_the_last_layer_is_read_alone(kind, name, tmp_path, monkeypatch):
     monkeypatch.setitem(vgg_face.FEATURE_SIZES, kind, 5)
     with pytest.raises(BadWeights, match=f"{name} of the shape"):
         vgg_face.last_layer(kind, path)
+
+
+def test_a_last_layer_that_cannot_be_read_is_refused(
+    keras2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with h5py.File(keras2 / NETWORKS["vggface"].file) as file:
+        classes = len(file["fc8/fc8/bias:0"])
+    narrow = dataclasses.replace(NETWORKS["vggface"], classes=classes)
+    monkeypatch.setitem(vgg_face.NETWORKS, "vggface", narrow)
+    path = tmp_path / "none.h5"
+    h5py.File(path, "w").close()
+    with pytest.raises(BadWeights, match=f"{path} is damaged.*{NETWORKS['vggface'].url}"):
+        vgg_face.last_layer("vggface", path)
+    path = damaged(keras2, tmp_path)
+    with h5py.File(path, "a") as file:
+        file["fc8/fc8/bias:0"][3] = np.nan
+    with pytest.raises(BadWeights, match="no finite numbers in fc8"):
+        vgg_face.last_layer("vggface", path)
+    for kept in (0, path.stat().st_size // 3):
+        os.truncate(path, kept)
+        with pytest.raises(BadWeights, match="is damaged or cut off"):
+            vgg_face.last_layer("vggface", path)

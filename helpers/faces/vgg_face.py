@@ -153,7 +153,7 @@ def build(kind: str) -> keras.Model:
 def fill(network: keras.Model, path: Path, wanted: Network) -> None:
     """Fills a network with the weights of a file that Keras 2 has written.
 
-    All names and shapes are compared before the first number is loaded.
+    All names, shapes and numbers are looked at before the first one is loaded.
 
     Args:
         network: From `build`.
@@ -162,29 +162,19 @@ def fill(network: keras.Model, path: Path, wanted: Network) -> None:
 
     Raises:
         BadWeights: A layer or weight is missing, too many, or of another shape, or the file is
-            damaged. Throw the network away then.
+            damaged. The network is as it was then.
     """
-    import h5py
-
-    expected = f"Expected: {wanted.file}, the weights of {wanted.model}, from {wanted.url}."
-    try:
-        with h5py.File(path, "r") as file:
-            stored = _stored_weights(file)
-            layers = {layer.name: layer for layer in network.layers if layer.weights}
-            problem = _difference(layers, stored)
-            if problem:
-                raise BadWeights(f"{path} does not fit: {problem} {expected}")
-            for name, layer in layers.items():
-                numbers = [weight[()] for weight in stored[name].values()]
-                if not all(np.isfinite(array).all() for array in numbers):
-                    raise BadWeights(
-                        f"{path} has no finite numbers in {_slashed(name)}. {expected}"
-                    )
-                layer.set_weights(numbers)
-    except (OSError, KeyError, RuntimeError) as error:
-        if isinstance(error, BadWeights):
-            raise
-        raise BadWeights(f"{path} is damaged or cut off ({error}). {expected}") from error
+    with _opened(path, wanted) as (stored, expected):
+        layers = {layer.name: layer for layer in network.layers if layer.weights}
+        problem = _difference(layers, stored)
+        if problem:
+            raise BadWeights(f"{path} does not fit: {problem} {expected}")
+        # Read twice: half a gigabyte need not be in memory twice.
+        for name in layers:
+            if not all(np.isfinite(weight[()]).all() for weight in stored[name].values()):
+                raise BadWeights(f"{path} has no finite numbers in {_slashed(name)}. {expected}")
+        for name, layer in layers.items():
+            layer.set_weights([weight[()] for weight in stored[name].values()])
 
 
 def last_layer(kind: str, path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -198,17 +188,34 @@ def last_layer(kind: str, path: Path) -> tuple[np.ndarray, np.ndarray]:
         Matrix (feature_size, people) and bias (people,), float32.
 
     Raises:
-        BadWeights: The file has no such layer.
+        BadWeights: The file has no such layer, or is damaged.
+    """
+    name = "fc8" if kind == "vggface" else "classifier"
+    wanted = (FEATURE_SIZES[kind], NETWORKS[kind].classes)
+    with _opened(path, NETWORKS[kind]) as (stored, expected):
+        arrays = [weight[()] for weight in stored.get(name, {}).values()]
+    if [array.shape for array in arrays] != [wanted, wanted[1:]]:
+        raise BadWeights(f"{path} has no layer {name} of the shape {wanted}. {expected}")
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise BadWeights(f"{path} has no finite numbers in {name}. {expected}")
+    return arrays[0], arrays[1]
+
+
+@contextlib.contextmanager
+def _opened(path: Path, wanted: Network) -> Iterator[tuple[dict, str]]:
+    """Yields the weights in a file, as `_stored_weights`, and what to expect in it.
+
+    Raises:
+        BadWeights: The file cannot be read, at once or later on.
     """
     import h5py
 
-    name = "fc8" if kind == "vggface" else "classifier"
-    wanted = (FEATURE_SIZES[kind], NETWORKS[kind].classes)
-    with h5py.File(path, "r") as file:
-        arrays = [weight[()] for weight in _stored_weights(file).get(name, {}).values()]
-    if [array.shape for array in arrays] != [wanted, wanted[1:]]:
-        raise BadWeights(f"{path} has no layer {name} of the shape {wanted}.")
-    return arrays[0], arrays[1]
+    expected = f"Expected: {wanted.file}, the weights of {wanted.model}, from {wanted.url}."
+    try:
+        with h5py.File(path, "r") as file:
+            yield _stored_weights(file), expected
+    except (OSError, KeyError, RuntimeError) as error:
+        raise BadWeights(f"{path} is damaged or cut off ({error}). {expected}") from error
 
 
 def _stored_weights(file: h5py.File) -> dict[str, dict[str, h5py.Dataset]]:
