@@ -124,6 +124,14 @@ def test_features_of_another_kind_are_refused_naming_both():
             weights.check_features(encoder, wrong)
 
 
+@pytest.mark.parametrize("number", [np.nan, -np.inf])
+def test_features_that_are_not_finite_are_named_by_their_row(number):
+    features = np.zeros((4, 128), "float32")
+    features[2, 5] = number
+    with pytest.raises(ValueError, match=r"Row 2 of the voices holds .* \(1 of 4 rows do\)"):
+        weights.check_features(taking(128), features, "voices")
+
+
 def test_a_decoder_is_judged_by_what_it_takes():
     drawing = keras.Sequential(
         [keras.Input((4096,)), keras.layers.Dense(4), keras.layers.Reshape((2, 2, 1))]
@@ -217,6 +225,47 @@ def test_a_file_that_does_not_match_its_checksum_is_refused(network, tmp_path):
     network.layers[1].kernel.assign(0 * network.layers[1].kernel)
     weights.save(network, path)
     refused(path, "does not match its checksum in SHA256SUMS")
+
+
+def test_both_forms_of_a_checksum_are_read(network, tmp_path):
+    path = tmp_path / "network.keras"
+    weights.save(network, path)
+    sums = weights.write_checksums(tmp_path, [path])
+    sums.write_text(sums.read_text().upper().replace("  NETWORK.KERAS", " *network.keras"))
+    load(path)
+    sums.write_text(f"{'0' * 64} *network.keras\n")
+    refused(path, "does not match its checksum")
+
+
+@pytest.mark.parametrize("line", ["<!DOCTYPE html>", "network.keras", "12ab  network.keras"])
+def test_checksums_that_cannot_be_read_are_named_with_their_line(line, network, tmp_path):
+    path = tmp_path / "network.keras"
+    weights.save(network, path)
+    sums = weights.write_checksums(tmp_path, [path])
+    sums.write_text(f"{sums.read_text()}\n{line}\n")
+    with pytest.raises(weights.BadWeights, match="line 3 is.*64 hexadecimal digits") as caught:
+        load(path)
+    assert str(sums) in str(caught.value) and line in str(caught.value)
+
+
+@pytest.mark.parametrize("left", ["", f"{'0' * 64}  other.keras\n", None])
+def test_released_weights_need_a_checksum(left, network, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "FOLDER", tmp_path)
+    path = tmp_path / "voice_encoder.keras"
+    weights.save(network, path)
+    if left is not None:
+        (tmp_path / weights.CHECKSUMS).write_text(left)
+    refused(path, "one of the released files, and no checksum in .*SHA256SUMS.*repository")
+    weights.write_checksums(tmp_path, [path])
+    load(path)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_weights_that_are_not_finite_are_refused(number, network, tmp_path):
+    kernel = network.layers[1].kernel
+    kernel.assign(number * np.ones(kernel.shape))
+    weights.save(network, tmp_path / "network.keras")
+    refused(tmp_path / "network.keras", "not finite in .*kernel")
 
 
 def test_files_that_no_checksum_is_known_of_are_loaded(network, tmp_path):

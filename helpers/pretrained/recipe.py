@@ -88,6 +88,7 @@ def pretrain(workspace: Workspace, sizes: Sizes, folder: Path = FOLDER) -> dict:
         network = weights.load(unfinished / stage / NETWORK, stage, "helpers.pretrained.recipe")
         weights.save(network, folder / file.name, half=True)
     write_features(faces, folder / ISLANDER_FEATURES.name)
+    weights.write_checksums(folder, last)  # The next step loads what is vouched for only.
     write_drawn_ages(folder, sizes.islanders)
     files = (*last, ISLANDER_FEATURES, DRAWN_AGES)
     weights.write_checksums(folder, [folder / file.name for file in files])
