@@ -99,7 +99,8 @@ def train_decoder(
         One list for each measure, with one number for each epoch.
 
     Raises:
-        ValueError: A speaker is both in `faces` and in `validation`, or there are fewer GPUs.
+        ValueError: A speaker is both in `faces` and in `validation`, a feature is not finite, or
+            there are fewer GPUs.
         WrongFeatures: The faces have features of another kind than the decoder takes.
         TrainingStopped: The loss is not finite; the message says where and what to do.
     """
@@ -168,17 +169,21 @@ def refine_with_gan(
     for callback in callbacks:
         if isinstance(callback, SampleGrid):
             callback.decoder = shown
-    history = training.fit(
-        trainer,
-        batches,
-        epochs,
-        folder,
-        [*measures, *callbacks],
-        verbose,
-        trained=trainer.average,
-        given=shown,
-        place=place,
-    )
+    try:
+        history = training.fit(
+            trainer,
+            batches,
+            epochs,
+            folder,
+            [*measures, *callbacks],
+            verbose,
+            trained=trainer.average,
+            given=shown,
+            place=place,
+        )
+    except training.TrainingStopped:
+        decoder.set_weights(trainer.average.get_weights())
+        raise
     decoder.set_weights(trainer.average.get_weights())
     return history
 
@@ -188,6 +193,7 @@ def _check_data(decoder: keras.Model, faces: Faces | Targets, validation: Faces 
     known = faces.faces if isinstance(faces, Targets) else faces
     training.check_features(decoder, known.features)
     if validation is not None:
+        training.check_features(decoder, validation.features, "validation features")
         training.check_speakers_apart(known.speakers, validation.speakers)
     return faces if isinstance(faces, Targets) else targets_of(faces)
 
@@ -231,9 +237,23 @@ class SampleGrid(keras.callbacks.Callback):
 
 
 def to_faces(decoder: keras.Model, features: np.ndarray, batch_size: int = 32) -> np.ndarray:
-    """Decodes features (n, feature_size) into uint8 RGB faces (n, 128, 128, 3)."""
+    """Decodes features into faces.
+
+    Args:
+        decoder: Network that draws them.
+        features: (n, feature_size).
+        batch_size: Faces at a time.
+
+    Returns:
+        uint8 RGB (n, 128, 128, 3).
+
+    Raises:
+        WrongFeatures: The features are of another kind than the decoder draws.
+        ValueError: A feature is not finite; the message names its row.
+    """
     if not len(features):
         return np.zeros((0, ALIGNED_SIZE, ALIGNED_SIZE, 3), "uint8")
+    training.check_features(decoder, features)
     made = [
         decoder.predict_on_batch(features[start : start + batch_size])
         for start in range(0, len(features), batch_size)

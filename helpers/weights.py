@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import shutil
 import zipfile
 from collections.abc import Iterable
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from helpers import pretrained
 from helpers.settings import FEATURE_SIZES
 from helpers.storage.drive import sha256
 
@@ -73,22 +75,26 @@ def feature_kind(network: keras.Model) -> str:
     return _kind_by_size(_feature_size(network)) or "dlib"
 
 
-def check_features(network: keras.Model, features: str | np.ndarray) -> None:
-    """Sees to it that features and network are of one kind.
+def check_features(
+    network: keras.Model, features: str | np.ndarray, called: str = "features"
+) -> None:
+    """Sees to it that features and network are of one kind, and that features are numbers.
 
     Args:
         network: An encoder, a decoder or whatever makes or takes face features.
-        features: Their kind, or features themselves, (..., n), whose length tells the kind.
+        features: Their kind, or features themselves, (rows, n), whose length tells the kind.
+        called: What the features are called in the message about a row.
 
     Raises:
-        WrongFeatures: They are not; the message names both kinds.
+        WrongFeatures: They are of another kind; the message names both kinds.
+        ValueError: A number is not finite; the message names the first such row.
     """
     own, size = feature_kind(network), _feature_size(network)
-    called = network.name.split(_KIND_MARK)[0]
+    name = network.name.split(_KIND_MARK)[0]
     if isinstance(features, str):
         if features != own:
             raise WrongFeatures(
-                f"The network {called!r} works with features of the kind {own!r}, not with "
+                f"The network {name!r} works with features of the kind {own!r}, not with "
                 f"{features!r}. Choose features={own!r}, or a network made for {features!r}."
             )
         return
@@ -96,9 +102,15 @@ def check_features(network: keras.Model, features: str | np.ndarray) -> None:
     if given != size:
         kind = _kind_by_size(given)
         raise WrongFeatures(
-            f"The network {called!r} works with features of the kind {own!r}, {size} numbers each, "
+            f"The network {name!r} works with features of the kind {own!r}, {size} numbers each, "
             f"and was given {given} numbers each"
             + (f", as features of the kind {kind!r} have." if kind else ".")
+        )
+    bad = np.flatnonzero(~np.isfinite(np.reshape(features, (-1, given))).all(axis=1))
+    if len(bad):
+        raise ValueError(
+            f"Row {bad[0]} of the {called} holds a number that is not finite ({len(bad)} of "
+            f"{len(features)} rows do). Leave these out, or describe their faces anew."
         )
 
 
@@ -223,7 +235,8 @@ def load(
 
     Raises:
         FileNotFoundError: The file is not there; the message says how to make it.
-        BadWeights: The file is not such a network, or damaged; the message says what it is.
+        BadWeights: The file is not such a network, or damaged, or holds numbers that are not
+            finite; the message says what it is.
     """
     path = Path(path)
     if not path.is_file():
@@ -257,6 +270,9 @@ def load(
                 f"{path} is another network, {network.name!r}: it {role} "
                 f"{' and '.join(map(str, shapes))}, and a {what} {role} {wanted}. {remedy}"
             )
+    for weight in network.weights:
+        if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
+            raise BadWeights(f"{path} has numbers that are not finite in {weight.path}. {remedy}")
     return network
 
 
@@ -311,18 +327,24 @@ def write_checksums(folder: Path | str, files: Iterable[str | Path]) -> Path:
 
 
 def verify(path: Path | str) -> None:
-    """Compares a file with the checksum beside it; one that is not listed there may be anything.
+    """Compares a file with the checksum beside it.
+
+    Only a released file needs one; any other that is not listed there may be anything.
 
     Raises:
-        BadWeights: It does not match; the message names both checksums.
+        BadWeights: It does not match, and the message names both checksums; or a released file has
+            none; or a line of the list cannot be read.
     """
     path = Path(path)
     sums = path.with_name(CHECKSUMS)
-    if not sums.is_file():
-        return
-    listed = dict(line.split(maxsplit=1)[::-1] for line in sums.read_text().splitlines() if line)
-    wanted = listed.get(path.name)
+    wanted = _listed(sums).get(path.name) if sums.is_file() else None
     if wanted is None:
+        if path.resolve().parent == pretrained.FOLDER:
+            raise BadWeights(
+                f"{path} is one of the released files, and no checksum in {sums} vouches for it: "
+                "get both anew from the repository. If you made it yourself, "
+                "helpers.weights.write_checksums notes its sum."
+            )
         return
     found = sha256(path)
     if found != wanted:
@@ -331,3 +353,19 @@ def verify(path: Path | str) -> None:
             f"{found[:16]}.... It was altered or not downloaded whole: get it anew from the "
             "repository. If you made it yourself, helpers.weights.write_checksums notes its sum."
         )
+
+
+def _listed(sums: Path) -> dict[str, str]:
+    """Reads checksums by the names of their files, in either form that `sha256sum` writes."""
+    listed = {}
+    for number, line in enumerate(sums.read_text(errors="replace").splitlines(), 1):
+        entry = re.fullmatch(r"([0-9a-fA-F]{64}) [ *](.+)", line)
+        if entry:
+            listed[entry[2]] = entry[1].lower()
+        elif line.strip():
+            raise BadWeights(
+                f"{sums} is damaged: line {number} is {line[:80]!r} and should be a checksum of 64 "
+                "hexadecimal digits, two spaces and the name of a file, as sha256sum writes them. "
+                "Get it anew from the repository."
+            )
+    return listed

@@ -198,6 +198,16 @@ def test_a_picture_of_several_features_is_taken_apart_once(faces):
     np.testing.assert_array_equal(targets.images[targets.which], twice.images)
 
 
+def test_features_that_the_decoder_does_not_draw_are_refused(faces):
+    decoder = small(faces)
+    with pytest.raises(training.WrongFeatures, match="6 numbers each.*4096.*'vggface'"):
+        face_decoder.to_faces(decoder, np.zeros((1, 4096), "float32"))
+    broken = faces.features.copy()
+    broken[3] = np.nan
+    with pytest.raises(ValueError, match="Row 3 of the features holds a number that is not finite"):
+        face_decoder.to_faces(decoder, broken)
+
+
 def test_too_few_faces_say_so(faces):
     assert "16 faces" in face_decoder.enough_to_train(faces)
     many = face_decoder.Faces(faces.images, np.zeros((500, SIZE)), ["a"] * 500, ["a"] * 500)

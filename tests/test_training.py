@@ -9,6 +9,7 @@ import tiny_trainings
 from tiny_trainings import TRAININGS
 
 from helpers import training, voice_encoder
+from helpers.training import adversarial
 
 
 class Record(keras.callbacks.Callback):
@@ -83,6 +84,22 @@ def test_nobody_is_both_trained_and_validated_with(what):
         TRAININGS[what](validation=validation)
 
 
+@pytest.mark.parametrize("what", ["decoder", "gan"])
+def test_validation_features_that_are_not_finite_are_refused(what, monkeypatch):
+    """Before they decide which epoch was the best."""
+    make = tiny_trainings.faces
+
+    def broken(name="train", *count):
+        made = make(name, *count)
+        if name == "validation":
+            made.features[2, 1] = math.nan
+        return made
+
+    monkeypatch.setattr(tiny_trainings, "faces", broken)
+    with pytest.raises(ValueError, match="Row 2 of the validation features"):
+        TRAININGS[what]()
+
+
 @pytest.mark.parametrize("what", TRAININGS)
 def test_features_of_another_length_are_refused(what):
     wide = keras.Sequential([keras.Input((128,)), keras.layers.Dense(128, name="centre")])
@@ -108,6 +125,32 @@ def test_a_loss_that_is_not_finite_stops_and_the_last_good_weights_stay(what, tm
     resumed, curves = TRAININGS[what](folder=tmp_path)
     assert len(curves["loss"]) == 2
     assert all(np.isfinite(weight).all() for weight in resumed.get_weights())
+
+
+def test_after_a_gan_that_stopped_the_decoder_has_the_moving_average(monkeypatch):
+    made = []
+
+    class Kept(adversarial.GanTrainer):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            made.append(self)
+
+    monkeypatch.setattr(tiny_trainings.face_decoder, "GanTrainer", Kept)
+    network = tiny_trainings.decoder()
+
+    class Copy(Poison):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == self.epoch:
+                self.average = made[0].average.get_weights()
+            super().on_epoch_begin(epoch, logs)
+
+    poison = Copy(network, epoch=1)
+    with pytest.raises(training.TrainingStopped, match="from the end of epoch 1"):
+        TRAININGS["gan"](network, callbacks=[poison])
+    weights = zip(network.get_weights(), poison.average, poison.good, strict=True)
+    assert any(not np.array_equal(average, raw) for _, average, raw in weights)
+    for found, average in zip(network.get_weights(), poison.average, strict=True):
+        np.testing.assert_array_equal(found, average)
 
 
 def test_the_term_that_is_not_finite_is_named():

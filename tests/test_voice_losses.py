@@ -8,6 +8,7 @@ import pytest
 from helpers import voice_encoder
 from helpers.training import pairs, voice_losses
 from helpers.training.voice_losses import FaceHeads, LossWeights, PaperLoss
+from helpers.weights import WrongFeatures
 
 FACE = np.array([[1.0, 0.0], [0.0, 2.0]], "float32")
 VOICE = np.array([[0.0, 3.0], [0.0, 1.0]], "float32")
@@ -173,6 +174,14 @@ def test_a_decoder_and_a_recognition_network_give_their_layers():
         dense = next(layer for layer in layers if isinstance(layer, keras.layers.Dense))
         seen.append(dense(standardise(after)) - dense(standardise(before)))
     np.testing.assert_allclose(after @ heads.decoder, np.hstack(seen), rtol=1e-3, atol=1e-4)
+
+
+def test_a_decoder_for_other_features_gives_no_layer():
+    from helpers import face_decoder
+
+    decoder = face_decoder.generator(128, width=0.05)
+    with pytest.raises(WrongFeatures, match="'dlib', 128 numbers each, and was given 5"):
+        voice_losses.face_heads(people(), decoder)
 
 
 # --- how the terms pull --------------------------------------------------------------------------

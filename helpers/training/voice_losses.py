@@ -14,6 +14,7 @@ import numpy as np
 from keras import ops
 
 from helpers.training.pairs import Pairs
+from helpers.weights import check_features
 
 DECODER_UNITS = 1_000
 """Numbers in the first layer of the paper's face decoder."""
@@ -206,6 +207,10 @@ def face_heads(
         decoder: A face decoder for the same features.
         classifier: Matrix (n, people) and bias (people,) of a recognition network's last layer.
         seed: Seed of the random directions.
+
+    Raises:
+        WrongFeatures: The decoder draws features of another kind.
+        ValueError: A feature is not finite.
     """
     if decoder is None:
         size = pairs.features.shape[1]
@@ -213,6 +218,7 @@ def face_heads(
         random = np.random.default_rng([seed, size])
         first = spread * random.standard_normal((size, DECODER_UNITS))
     else:
+        check_features(decoder, pairs.features)
         first = first_layer(decoder)
     people, bias = classifier or classifier_of(pairs)
     return FaceHeads(*(np.asarray(array, "float32") for array in (first, people, bias)))
