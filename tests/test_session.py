@@ -190,7 +190,7 @@ def test_nothing_but_the_session_knows_of_colab():
 def test_finishing_prints_returns_and_notes_what_it_took(start, capsys):
     entry = start().finish({"clips": 6})
     assert entry["notebook"] == "01_download"
-    assert 0 <= entry["seconds"] < 60
+    assert 0 <= entry["seconds"] < 600
     assert entry["peak_rss_mb"] == pytest.approx(
         entry["own_peak_rss_mb"] + entry["workers_peak_rss_mb"], abs=1
     )
