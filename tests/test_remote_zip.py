@@ -160,6 +160,14 @@ def test_what_is_no_archive_is_refused(server, tmp_path):
         fetched(server, tmp_path)
 
 
+def test_an_archive_of_a_later_kind_is_refused(server, tmp_path):
+    content = bytearray(zipped({MEMBER: b"x"}))
+    content[content.index(b"PK\1\2") + 6] = 99  # the version that it takes to read it
+    server.files["a.zip"] = bytes(content)
+    with pytest.raises(Refusal, match="no zip archive, or a damaged one"):
+        fetched(server, tmp_path)
+
+
 def test_a_member_that_is_not_there_is_gone(server, tmp_path):
     server.files["a.zip"] = zipped({"other.mp4": b"x"})
     with pytest.raises(Refusal) as caught:

@@ -195,7 +195,7 @@ def _archive(url: str, limits: web.Limits | None = None) -> zipfile.ZipFile:
     """Opens an archive and looks at all names in it; kept, as many rows come from one archive."""
     try:
         archive = zipfile.ZipFile(RangeFile(url, limits))
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (*_DAMAGES, OSError) as error:
         raise Refusal("rejected", "The file is no zip archive, or a damaged one.") from error
     for info in archive.infolist():
         if problem := bad_member(info.orig_filename):
