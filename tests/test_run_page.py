@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 
+import normalise_notebooks
 import pytest
 from PIL import Image
 
@@ -41,7 +42,7 @@ def test_the_page_stands_alone_and_needs_only_the_pictures_beside_it() -> None:
     assert page.startswith("<!doctype html>") and 'lang="en"' in page
     addresses = re.findall(r'(?:src|href)="([^"]+)"', page)
     assert addresses and not [one for one in addresses if "//" in one or one.startswith("/")]
-    assert "not a likeness of anyone" in page
+    assert normalise_notebooks.NOTICE.split("** ")[1] in page
 
 
 def test_the_best_picture_stands_on_top_and_every_picture_has_words() -> None:
@@ -52,6 +53,14 @@ def test_the_best_picture_stands_on_top_and_every_picture_has_words() -> None:
     assert "Several &lt;faces&gt;" in page
     # Narrow ones share a row, wide ones take it whole.
     assert re.search(r'<figure class=""><a href="pictures/06_demo-look-face.png">', page)
+
+
+def test_the_place_of_a_picture_is_kept_free_until_it_is_there() -> None:
+    page = run_page.page(SUMMARY, PICTURES)
+    rule = re.search(r"figure img \{(.+?)\}", page, re.DOTALL)[1]
+    assert not re.search(r"(?<![-\w])width:", rule), "it would hide the width of the picture"
+    assert "height: auto" in rule and "object-fit: contain" in rule
+    assert all("width=" in image for image in re.findall(r"<img [^>]+>", page))
 
 
 def test_a_result_has_its_chance_and_interval_beside_it() -> None:

@@ -39,8 +39,9 @@ nav a { border: 1px solid var(--line); border-radius: 99px; padding: .2rem .8rem
 figure { margin: 0; border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
 figure.wide { grid-column: 1 / -1; }
 figure a { display: block; background: #fff; }
-figure img { display: block; max-width: 100%; max-height: 60rem; width: auto; height: auto;
-  margin: 0 auto; }
+/* No width: that of the picture keeps its place free until it is there. */
+figure img { display: block; max-width: 100%; max-height: 60rem; height: auto;
+  object-fit: contain; margin: 0 auto; }
 figcaption { padding: .6rem .9rem; border-top: 1px solid var(--line); }
 @media (max-width: 50rem) { .pictures { grid-template-columns: minmax(0, 1fr); }
   h1 { font-size: 1.9rem; } }
@@ -61,8 +62,8 @@ _LEAD = (
 )
 _NOTICE = (
     "The faces are average faces consistent with a voice, not a likeness of anyone. They are not "
-    "for identification, surveillance, hiring, policing, insurance or evidence. Generated faces "
-    "bear a small mark."
+    "for identification, surveillance, hiring, policing, insurance or evidence. No race is "
+    "predicted for an individual. Generated faces bear a small visible mark."
 )
 _LESSONS = {
     "01_download": ("Download", "A row of a list becomes a clip, or a reason why not."),
