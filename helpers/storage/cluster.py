@@ -1,8 +1,8 @@
 """A cluster of other processes or machines that makes shards: any `dask.distributed` scheduler.
 
-Workers need the packages of requirements.txt and nothing else. The code of this package is sent to
-them, no file system has to be shared, and a worker may come, go or die at any time: what it was
-making is made by another one.
+Workers need the Python of this machine (such as 3.12) and the packages of requirements.txt, nothing
+else. The code of this package is sent to them, no file system has to be shared, and a worker may
+come, go or die at any time: what it was making is made by another one.
 """
 
 from __future__ import annotations
