@@ -58,6 +58,7 @@ def evaluate_released(
     Raises:
         ValueError: The gallery is too small or the number is negative.
         FileNotFoundError: The released features of the training islanders are not there.
+        RuntimeError: A face was found in fewer than 2 pictures.
     """
     if gallery < 2:
         raise ValueError(f"gallery={gallery!r} is not valid: take 2 islanders or more.")
@@ -69,7 +70,10 @@ def evaluate_released(
     made = _made(range(first_islander, first_islander + gallery), workers, progress)
     seen = np.isfinite(made["features"]).all(axis=1)
     if seen.sum() < 2:
-        raise RuntimeError("In fewer than two pictures a face was found: nothing to measure.")
+        raise RuntimeError(
+            f"A face was found in {seen.sum()} of {gallery} pictures, and at least 2 are needed: "
+            "take a larger gallery."
+        )
     people = [islander(number) for number in made.pop("number")[seen]]
     measured = Measured(
         identities=[f"islander-{person.number}" for person in people],

@@ -295,6 +295,30 @@ def test_too_few_people_for_a_measure_name_the_number_that_would_do():
     assert any("craniofacial needs at least 20 people, here are 4" in line for line in skipped)
 
 
+def test_every_part_that_is_dropped_is_named_with_the_number_that_would_do():
+    whole = _whole(24, 4)
+    sex, age = np.full(24, "F"), np.where(np.arange(24) < 7, 30.0, np.nan)
+    sex[:2] = "M", ""
+    skipped: list[str] = []
+    found = trials.measure(dataclasses.replace(whole, sex=sex, age=age), np.zeros(SIZE), skipped)
+    assert "same_sex" not in found["consistency"]["over_time"]
+    assert "over_recordings" not in found["consistency"]
+    text = "\n".join(skipped)
+    assert "consistency (over time, same sex) needs at least 2 women and 2 men" in text
+    assert "here are 22 women, 1 men and 1 of unknown sex" in text
+    assert "consistency (over recordings) needs at least 5 people, here are 4" in text
+    skipped.clear()
+    whole = dataclasses.replace(_whole(24, 24), sex=sex, age=age)
+    found = trials.measure(whole, np.zeros(SIZE), skipped)
+    text = "\n".join(skipped)
+    assert "verification (same sex) needs at least 2 women" in text
+    assert "consistency (over recordings, same sex) needs at least 2 women" in text
+    assert "craniofacial needs at least 20 faces of known sex and age, here are 6" in text
+    assert "6 faces of known sex and age; 20 would do" in report.format_report(
+        {"gallery": 24, "people": 24, **found}, "craniofacial"
+    )
+
+
 def test_what_was_not_made_is_left_out_without_a_word():
     bare = dataclasses.replace(
         _whole(30),

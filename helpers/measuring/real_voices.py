@@ -78,7 +78,7 @@ def real_voices(folder: Path | str, table: Path | str | None = None, encoder=Non
 
     Raises:
         FileNotFoundError: As in `listed`.
-        ValueError: As in `listed`, or no voice could be used.
+        ValueError: As in `listed`, or of one sex no voice could be used.
     """
     from helpers import demo
 
@@ -93,7 +93,11 @@ def real_voices(folder: Path | str, table: Path | str | None = None, encoder=Non
         true.append(sex)
         looks.append(made.apparent_sex)
     if len(set(true)) < len(SEXES):
-        raise ValueError(f"Of {len(unusable) + len(true)} voices too few could be used.")
+        counts = " and ".join(f"{true.count(sex)} of sex {sex}" for sex in SEXES)
+        raise ValueError(
+            f"Of {len(unusable) + len(true)} voices {counts} could be used; at least 1 of each "
+            "is needed."
+        )
     return {**summary(names, true, looks), "unusable": unusable}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from helpers.measuring.craniofacial import LEAST_FACES
 from helpers.measuring.measures import GALLERIES
 
 _NAMES = {
@@ -219,7 +220,10 @@ def _language_cell(row: Mapping) -> str:
 
 def _craniofacial_lines(craniofacial: Mapping) -> list[str]:
     if "true" not in craniofacial:
-        return [f"craniofacial measures: only {craniofacial['faces']} faces, too few."]
+        return [
+            f"craniofacial measures: only {craniofacial['faces']} faces of known sex and age; "
+            f"{LEAST_FACES} would do."
+        ]
     lines = [
         f"craniofacial measures, {craniofacial['faces']} true and drawn faces: Pearson's r, p "
         "after Holm; then the same with sex and age held fixed",

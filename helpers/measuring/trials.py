@@ -16,6 +16,9 @@ from helpers.measuring.language import by_language, counterfactual
 from helpers.measuring.measures import LEAST_PEOPLE, Measured
 from helpers.measuring.similarity import pair_similarity
 
+LEAST_OF_A_SEX = 2
+"""People of each sex that a comparison within the sexes needs."""
+
 
 def measure(measured: Measured, centre: np.ndarray, skipped: list[str]) -> dict:
     """Measures what the further recordings and pictures allow.
@@ -55,11 +58,12 @@ def measure(measured: Measured, centre: np.ndarray, skipped: list[str]) -> dict:
         if people < least[name]:
             skipped.append(f"{name} needs at least {least[name]} people, here are {people}.")
             continue
-        result[name] = {"people": people, **section(measured, rows, centre)}
+        result[name] = {"people": people, **section(measured, rows, centre, skipped)}
     return result
 
 
-def _lengths(measured: Measured, rows: np.ndarray, centre: np.ndarray) -> dict:
+def _lengths(measured: Measured, rows: np.ndarray, centre: np.ndarray, skipped: list[str]) -> dict:
+    del skipped
     part = measured.select(rows)
     return {
         seconds: {
@@ -75,7 +79,8 @@ def _lengths(measured: Measured, rows: np.ndarray, centre: np.ndarray) -> dict:
     }
 
 
-def _decoder(measured: Measured, rows: np.ndarray, centre: np.ndarray) -> dict:
+def _decoder(measured: Measured, rows: np.ndarray, centre: np.ndarray, skipped: list[str]) -> dict:
+    del skipped
     ranks = {
         name: ranking.ranked(asked, measured.features, measured.identities, centre, rows=rows)
         for name, asked in (
@@ -87,28 +92,43 @@ def _decoder(measured: Measured, rows: np.ndarray, centre: np.ndarray) -> dict:
     return {**{name: r.summary().as_dict() for name, r in ranks.items()}, "ratio": ratio}
 
 
-def _consistency(measured: Measured, rows: np.ndarray, centre: np.ndarray) -> dict:
-    result = {"over_time": _within(measured.select(rows), "early", "late", centre)}
-    rows = measured.have("again")
-    if len({measured.identities[row] for row in rows}) >= LEAST_PEOPLE["retrieval"]:
-        result["over_recordings"] = _within(measured.select(rows), "predicted", "again", centre)
+def _consistency(
+    measured: Measured, rows: np.ndarray, centre: np.ndarray, skipped: list[str]
+) -> dict:
+    found = _within(measured.select(rows), "early", "late", centre, "over time", skipped)
+    result = {"over_time": found}
+    part = measured.select(measured.have("again"))
+    name, least = "over recordings", LEAST_PEOPLE["retrieval"]
+    if part.people >= least:
+        found = _within(part, "predicted", "again", centre, name, skipped)
+        result["over_recordings"] = found
+    elif part.people:
+        skipped.append(
+            f"consistency ({name}) needs at least {least} people, here are {part.people}."
+        )
     return result
 
 
-def _within(part: Measured, first: str, second: str, centre: np.ndarray) -> dict:
+def _within(
+    part: Measured, first: str, second: str, centre: np.ndarray, name: str, skipped: list[str]
+) -> dict:
     stretches = getattr(part, first), getattr(part, second)
     result = {"all": consistency(*stretches, part.identities, centre)}
-    if _both_sexes(part):
+    if _both_sexes(part, f"consistency ({name}, same sex)", skipped):
         result["same_sex"] = consistency(*stretches, part.identities, centre, part.sex)
     return result
 
 
-def _verification(measured: Measured, rows: np.ndarray, centre: np.ndarray) -> dict:
+def _verification(
+    measured: Measured, rows: np.ndarray, centre: np.ndarray, skipped: list[str]
+) -> dict:
     part = measured.select(rows)
     scores = {"network": verification.cosine_scores(part.predicted, part.again, centre)}
     if part.pitch is not None:
         scores["pitch"] = verification.pitch_scores(*part.pitch.T)
-    groups = {"all": None} | ({"same_sex": part.sex} if _both_sexes(part) else {})
+    groups = {"all": None}
+    if _both_sexes(part, "verification (same sex)", skipped):
+        groups["same_sex"] = part.sex
     return {
         name: {
             system: verification.verify(values, part.identities, labels)
@@ -118,7 +138,8 @@ def _verification(measured: Measured, rows: np.ndarray, centre: np.ndarray) -> d
     }
 
 
-def _language(measured: Measured, rows: np.ndarray, centre: np.ndarray) -> dict:
+def _language(measured: Measured, rows: np.ndarray, centre: np.ndarray, skipped: list[str]) -> dict:
+    del skipped
     part = measured.select(rows)
     there, other = part.islands.T
     faces = np.stack(
@@ -147,11 +168,17 @@ def _language(measured: Measured, rows: np.ndarray, centre: np.ndarray) -> dict:
     return result
 
 
-def _craniofacial(measured: Measured, rows: np.ndarray, centre: np.ndarray) -> dict:
+def _craniofacial(
+    measured: Measured, rows: np.ndarray, centre: np.ndarray, skipped: list[str]
+) -> dict:
     del centre
     part = measured.select(rows)
     part = part.select(np.isin(part.sex, SEXES) & np.isfinite(part.age))
     if len(part) < craniofacial.LEAST_FACES:
+        skipped.append(
+            f"craniofacial needs at least {craniofacial.LEAST_FACES} faces of known sex and age, "
+            f"here are {len(part)}."
+        )
         return {"faces": len(part)}
     known = part.sex, part.age, part.identities
     drawn, decoded = part.drawn_landmarks[:, 0], part.drawn_landmarks[:, 1]
@@ -162,6 +189,15 @@ def _craniofacial(measured: Measured, rows: np.ndarray, centre: np.ndarray) -> d
     }
 
 
-def _both_sexes(part: Measured) -> bool:
-    counts = [int(np.sum(part.sex == sex)) for sex in SEXES]
-    return sum(counts) == len(part) and min(counts) >= 2
+def _both_sexes(part: Measured, name: str, skipped: list[str]) -> bool:
+    """Says whether people can be compared within a sex; if not, adds a sentence to `skipped`."""
+    people = dict(zip(part.identities, part.sex, strict=True))
+    women, men = (sum(sex == one for sex in people.values()) for one in SEXES)
+    unknown = len(people) - women - men
+    if not unknown and min(women, men) >= LEAST_OF_A_SEX:
+        return True
+    skipped.append(
+        f"{name} needs at least {LEAST_OF_A_SEX} women and {LEAST_OF_A_SEX} men, and everybody's "
+        f"sex; here are {women} women, {men} men and {unknown} of unknown sex."
+    )
+    return False
