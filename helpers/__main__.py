@@ -169,7 +169,8 @@ def _evaluate(options: argparse.Namespace, command: _Parser) -> int:
         command.error("--first-islander takes 0 or more")
     session.load_tensorflow()
     from helpers import evaluation
-    from helpers.measuring import real_voices, report
+    from helpers.measuring import ablations, real_voices, report
+    from helpers.weights import BadWeights
 
     if options.voices is not None:
         try:
@@ -178,8 +179,15 @@ def _evaluate(options: argparse.Namespace, command: _Parser) -> int:
             command.error(f"--voices: {error}")
         print(json.dumps(found, indent=2) if options.json else report.real_voices_lines(found))
         return 0
-    result = evaluation.evaluate_released(options.gallery, options.first_islander)
-    print(json.dumps(result, indent=2) if options.json else evaluation.format_report(result))
+    try:
+        result = evaluation.evaluate_released(options.gallery, options.first_islander)
+    except (FileNotFoundError, RuntimeError, BadWeights) as error:
+        print(f"{command.prog}: {error}", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps(result | {"ablations": ablations.released()}, indent=2))
+    else:
+        print(evaluation.format_report(result))
     return 0
 
 

@@ -11,7 +11,8 @@ import nbformat
 import pytest
 
 from helpers import __main__ as command
-from helpers import demo, evaluation
+from helpers import demo, evaluation, pretrained
+from helpers.weights import BadWeights
 
 HOME = Path(__file__).resolve().parents[1]
 
@@ -161,7 +162,26 @@ def test_evaluate_prints_json(
     )
     arguments = ["evaluate", "--gallery", "50", "--first-islander", "1000100", "--json"]
     assert command.main(arguments) == 0
-    assert json.loads(capsys.readouterr().out) == {"gallery": 50, "first": 1000100}
+    printed = json.loads(capsys.readouterr().out)
+    ablations = printed.pop("ablations")
+    assert printed == {"gallery": 50, "first": 1000100}
+    file = pretrained.FOLDER / "ablations.json"
+    assert ablations["rows"] == json.loads(file.read_text())["rows"]
+    assert "not by this run" in ablations["released"]
+
+
+@pytest.mark.parametrize(
+    "error", [FileNotFoundError("no features"), RuntimeError("no face"), BadWeights("no sum")]
+)
+def test_what_evaluate_lacks_is_one_sentence(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(evaluation, "evaluate_released", fail)
+    assert command.main(["evaluate", "--gallery", "50"]) == 1
+    assert capsys.readouterr().err == f"python -m helpers evaluate: {error}\n"
 
 
 def test_evaluate_measures_real_voices_instead_of_islanders(

@@ -75,6 +75,12 @@ def test_better_is_larger_or_smaller_as_the_measure_is():
     assert not training.Watch("val_l1").better(math.nan, None)
 
 
+@pytest.mark.parametrize("what", TRAININGS)
+def test_a_batch_of_nothing_is_refused(what):
+    with pytest.raises(ValueError, match="batch_size=0 is not valid: take 1 or more"):
+        TRAININGS[what](batch_size=0)
+
+
 @pytest.mark.parametrize("what", ["encoder", "decoder"])
 def test_nobody_is_both_trained_and_validated_with(what):
     make = {"encoder": tiny_trainings.pairs, "decoder": tiny_trainings.faces}[what]

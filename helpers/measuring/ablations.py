@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from helpers import pretrained
 from helpers.archipelago.islanders import islander
 from helpers.measuring import retrieval as ranking
 from helpers.measuring.intervals import bootstrap_interval
 from helpers.settings import FEATURE_DEVIATION, SAMPLE_RATE, SPEECH_SAMPLES
+from helpers.storage.drive import read_json
 
 if TYPE_CHECKING:
     from helpers.tables import Table, Workspace
@@ -290,6 +292,12 @@ def ablate_islanders(
         "rows": ablate(pairs, tested, chosen, steps, 32, progress),
         "seconds": round(time.perf_counter() - started, 1),
     }
+
+
+def released() -> dict | None:
+    """Returns what `ablate_islanders` found on the day of the release, or None without its file."""
+    found = read_json(pretrained.FOLDER / "ablations.json")
+    return found and {"released": "Measured once with `command`, not by this run.", **found}
 
 
 def _table(table: Table, build: Callable, workspace: Workspace, islanders: int) -> Table:

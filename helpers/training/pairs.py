@@ -127,6 +127,8 @@ class Shuffled(keras.utils.PyDataset):
         super().__init__()
         if not count:
             raise ValueError("There is nothing to train with: 0 examples, at least 1 is needed.")
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size!r} is not valid: take 1 or more.")
         self.count, self.batch_size, self.seed = count, min(batch_size, count), seed
         self.begin(0)
 
