@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import s3_server
 from conftest import FakeManifest
@@ -154,6 +157,66 @@ def test_an_index_that_cannot_be_read_stops_a_cluster_before_it_writes(tmp_path,
         with pytest.raises(Unreachable, match="clips/.*cannot be read"):
             two.table("clips").build_from_rows(rows, download.clips_of_shard, SCHEMA)
     assert index.read_bytes() == content
+
+
+class OneWorker:
+    """A cluster that does the work in this process."""
+
+    def run(self, function, jobs):
+        module, _, name = function.partition(":")
+        for key, job in jobs:
+            yield key, getattr(importlib.import_module(module), name)(job)
+
+
+SMALL = pa.schema([SCHEMA.field(name) for name in ("clip_id", "split", "video")])
+failing: set[str] = set()
+
+
+def clips_made(rows, settings):
+    return [
+        row | {"split": "failed", "video": None} if row["clip_id"] in failing else row
+        for row in ({name: row[name] for name in SMALL.names} for row in rows_of(keys_of(rows)))
+    ]
+
+
+def keys_of(rows):
+    return [row["clip_id"] for row in rows]
+
+
+def faces_made(rows, settings):
+    return [{**row, "video": None} for row in rows]
+
+
+def test_a_clip_that_comes_after_the_drop_is_taken_over_where_workers_write(tmp_path):
+    settings = Settings.make(
+        tables_at=str(tmp_path / "shared"), keep_clips=False, verbosity="quiet"
+    )
+
+    def run(name):
+        workspace = Workspace(tmp_path / name, settings).use(FakeManifest())
+        workspace.cluster = OneWorker()
+        rows, retry = [{"clip_id": key} for key in KEYS], {"split": "failed"}
+        made = [workspace.table("clips").build_from_rows(rows, clips_made, SMALL, retry=retry).made]
+        for stage in ("faces", "speech"):
+            clips = workspace.require("clips")
+            table = workspace.table(stage)
+            made.append(table.build_from(clips, faces_made, SMALL, SMALL.names).made)
+            workspace.drop_clips()
+        failed = {
+            row["clip_id"]
+            for stage in ("clips", "faces", "speech")
+            for row in workspace.require(stage).rows()
+            if row["split"] == "failed"
+        }
+        return made, failed
+
+    failing.update({"clip-1", "clip-2", "clip-6"})
+    assert run("first") == ([10, 10, 10], {"clip-1", "clip-2", "clip-6"})
+    failing.difference_update({"clip-1", "clip-6"})
+    assert run("second") == ([3, 2, 2], {"clip-2"})
+    assert run("first") == ([1, 0, 0], {"clip-2"})
+    for path in (tmp_path / "shared" / "clips").rglob("*.parquet"):
+        assert pq.read_table(path)["video"].null_count == len(pq.read_table(path))
 
 
 # --- what cannot be used -------------------------------------------------------------------------
