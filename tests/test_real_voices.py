@@ -1,5 +1,7 @@
 """Real voices: the table of a folder, and the share of faces that look of the right sex."""
 
+import types
+
 import numpy as np
 import pytest
 
@@ -69,12 +71,21 @@ def test_a_file_that_is_no_voice_is_named_and_the_others_are_measured(tmp_path):
 
 
 def test_people_that_nobody_made_up(real_media):
-    """Some of the real voices; the whole set is measured by `evaluate --voices`."""
-    listed = real_voices.listed(real_media / "voices")
-    assert len(listed) == 60
-    some = [next(path for path, sex in listed if sex == wanted) for wanted in ("F", "M")]
-    faces = [demo.reconstruct(path) for path in some]
-    assert {face.apparent_sex for face in faces} <= {"F", "M"}
+    found = real_voices.real_voices(real_media / "voices")
+    assert found["count"] == 60 and not found["unusable"]
+    assert found["balanced_accuracy"] >= 0.9
+
+
+def test_a_sex_without_a_usable_voice_is_named_with_the_number_that_would_do(tmp_path, monkeypatch):
+    def reconstruct(path, *_):
+        if path.name == "a.wav":
+            raise demo.UnusableVoice("It is silent.")
+        return types.SimpleNamespace(apparent_sex="M")
+
+    monkeypatch.setattr(demo, "reconstruct", reconstruct)
+    says = "Of 2 voices 0 of sex F and 1 of sex M could be used; at least 1 of each"
+    with pytest.raises(ValueError, match=says):
+        real_voices.real_voices(_folder(tmp_path))
 
 
 def _write(path, wave):
