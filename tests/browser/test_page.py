@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+expect = pytest.importorskip("playwright.sync_api", reason="pip install playwright").expect
+
 pytestmark = pytest.mark.slow
 
 
@@ -26,12 +28,10 @@ def upload(page, file: Path) -> str:
 
 def assert_nothing_kept(server) -> None:
     """Uploads are deleted seconds after their answer."""
-    for _ in range(200):
-        left = [path for path in server.folder.rglob("*") if path.is_file()]
-        if not left:
-            return
+    until = time.monotonic() + 120
+    while left := [path for path in server.folder.rglob("*") if path.is_file()]:
+        assert time.monotonic() < until, f"Uploads are still there: {left}"
         time.sleep(0.1)
-    pytest.fail(f"Uploads are still there: {left}")
 
 
 def look(page, name: str) -> None:
@@ -47,8 +47,7 @@ def test_a_real_voice_becomes_a_marked_face_with_all_that_belongs_to_it(visit, s
         assert words in said
     assert re.search(r"(male|female)", said) and "off by" in said and "50%" in said
     assert "Nearest faces of the training" in said and "What it heard" in said
-    page.wait_for_timeout(500)
-    assert page.locator("#answer img").count() == 7
+    expect(page.locator("#answer img")).to_have_count(7)
     assert "generated" in page.locator("#answer img").first.get_attribute("alt").lower()
     with page.expect_download() as download:
         page.get_by_role("link", name="Download the picture").click()
@@ -67,9 +66,10 @@ def test_an_islander_speaks_and_is_shown_beside_the_face(visit):
 def test_the_microphone(visit, server):
     page = visit()
     page.locator("#microphone").get_by_role("button", name="Record").click()
-    page.wait_for_timeout(4000)
+    expect(page.locator("#microphone .duration")).to_have_text("0:04")
     page.locator("#microphone").get_by_role("button", name="Stop").click()
-    assert re.search(r"Face from [345] s of voice", answered(page))
+    # A busy machine may stop later, or miss some of the sound.
+    assert re.search(r"Face from [1-9]\d* s of voice", answered(page))
     assert_nothing_kept(server)
     # The field is empty again, so that the next one can speak.
     page.locator("#microphone").get_by_role("button", name="Record").wait_for()
@@ -116,9 +116,8 @@ def test_the_face_follows_the_sliders(visit):
     page.wait_for_function(
         "before => document.querySelector('#workshop-face').innerHTML !== before", arg=before
     )
-    page.wait_for_timeout(1500)
+    expect(face, "a low voice from a long vocal tract").to_contain_text("Looks male")
     look(page, "workshop")
-    assert "Looks male" in face.inner_text(), "a low voice from a long vocal tract"
 
 
 def test_a_class_votes_and_the_score_is_kept(visit):
@@ -130,16 +129,17 @@ def test_a_class_votes_and_the_score_is_kept(visit):
     page.get_by_text("Nobody has voted yet").wait_for()
     page.get_by_role("button", name="Vote for B").click()
     page.get_by_role("button", name="Vote for B").click()
+    expect(page.get_by_label("Votes for B")).to_have_value("2")
     page.get_by_label("Votes for C").fill("1")
     page.locator("#show").click()
     page.locator("#said .result").wait_for()
-    assert "B · 2 votes" in page.locator("#face-B").inner_text()
-    assert "of 1" in page.locator("#score").inner_text()
-    assert "25%" in page.locator("#score").inner_text()
+    expect(page.locator("#face-B")).to_contain_text("B · 2 votes")
+    expect(page.locator("#score")).to_contain_text("of 1")
+    expect(page.locator("#score")).to_contain_text("25%")
     look(page, "guess-who")
     page.locator("#new-round").click()
-    page.wait_for_function("!document.querySelector('#face-A').innerText.includes('votes')")
-    assert "of 1" in page.locator("#score").inner_text()
+    expect(page.locator("#face-A")).not_to_contain_text("votes")
+    expect(page.locator("#score")).to_contain_text("of 1")
 
 
 def test_a_reload_in_the_middle_harms_nobody(visit):
@@ -179,6 +179,7 @@ def test_the_keyboard_alone_is_enough(visit):
     page.locator("#new-round").focus()
     page.keyboard.press("Enter")
     page.locator("#face-D img").wait_for()
+    expect(page.get_by_role("button", name="Vote for A")).to_be_enabled()
     assert _tab_to(page, "Vote for A")
     page.keyboard.press("Space")
     assert _tab_to(page, "Show the answer")
@@ -198,7 +199,7 @@ def _tab_to(page, name: str, back: bool = False) -> bool:
 @pytest.mark.parametrize("tab", ["Your voice", "Voice workshop", "Guess who"])
 def test_on_a_phone_nothing_sticks_out(visit, tab):
     page = visit(360, 780)
-    page.get_by_role("tab", name=tab).click(timeout=20_000)  # No tab hides in a menu.
+    page.get_by_role("tab", name=tab).click()  # No tab hides in a menu.
     if tab == "Your voice":
         page.get_by_role("button", name="Young man").click()
         answered(page)
@@ -207,7 +208,7 @@ def test_on_a_phone_nothing_sticks_out(visit, tab):
     else:
         page.locator("#new-round").click()
         page.locator("#face-D img").wait_for()
-    page.wait_for_timeout(500)
+    page.evaluate("document.fonts.ready")
     look(page, f"phone-{tab.split()[-1]}")
     wide = page.evaluate(
         "[...document.querySelectorAll('*')].filter(each => "
