@@ -89,7 +89,7 @@ def train_decoder(
             same weights as an unbroken one.
         callbacks: Keras callbacks besides, such as `SampleGrid`.
         verbose: As in `keras.Model.fit`.
-        patience: Epochs without a better `val_l1` after which to stop; None never stops early.
+        patience: Epochs without a better `val_l1` after which to stop; 0 or None never stops early.
         precision: `float32`, `mixed`, or `auto`; the decoder itself stays a network of 32 bits.
         gpus: GPUs that train together; 0 takes all there are.
         identity: Network that says who a face looks like, as `face_network.released()`; None

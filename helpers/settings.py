@@ -127,6 +127,9 @@ class Settings:
         encoder_epochs: Passes over the training clips in 04.
         decoder_epochs: Passes over the training faces in 05, before the GAN.
         gan_epochs: Passes over the training faces in 05, with the GAN.
+        patience: Epochs without a better one on the validation speakers after which a training of
+            04, or of 05 before the GAN, ends; 0 never ends it early. It counts for trainings that
+            have not begun.
         batch_size: Clips or faces per training step.
         contrastive: Weight of the contrastive term of the `compact` loss; 0 switches it off.
         precision: Numbers to train with: `float32`, `mixed` (16 bits where that is safe), or
@@ -167,6 +170,7 @@ class Settings:
     encoder_epochs: int = 6
     decoder_epochs: int = 12
     gan_epochs: int = 3
+    patience: int = 0
     batch_size: int = 32
     contrastive: float = 1.0
     precision: str = "auto"

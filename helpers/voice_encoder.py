@@ -202,7 +202,8 @@ def train(
         verbose: As in `keras.Model.fit`.
         heads: What the terms of `PaperLoss` look through; `face_heads(pairs)` if not given.
         optimizer: In place of the one with that learning rate, such as `paper_optimizer()`.
-        patience: Epochs without a better `val_cosine` after which to stop; None never stops early.
+        patience: Epochs without a better `val_cosine` after which to stop; 0 or None never stops
+            early.
         precision: `float32`, `mixed`, or `auto`; the encoder itself stays a network of 32 bits.
         gpus: GPUs that train together; 0 takes all there are.
 

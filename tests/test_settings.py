@@ -45,6 +45,7 @@ def test_zero_stays_zero_where_it_has_a_meaning():
         ({"seed": True}, ["seed=True", "int"]),
         ({"use_drive": 1}, ["use_drive=1", "bool"]),
         ({"batch_size": -1}, ["batch_size=-1", "negative"]),
+        ({"patience": -1}, ["patience=-1", "negative"]),
         ({"batch_size": 0}, ["batch_size=0", "1 to"]),
         ({"seed": 2**32}, ["seed=4294967296", "0 to"]),
         ({"contrastive": float("nan")}, ["contrastive=nan", "finite"]),

@@ -68,6 +68,12 @@ def test_training_stops_when_patience_is_at_an_end(monkeypatch):
     assert curves["val_cosine"] == [0.5, 0.6, 0.6, 0.5]
 
 
+def test_a_patience_of_0_never_stops_early(monkeypatch):
+    measured(monkeypatch, [0.6, 0.5, 0.4])
+    _, curves = TRAININGS["encoder"](epochs=3, patience=0)
+    assert len(curves["loss"]) == 3
+
+
 def test_better_is_larger_or_smaller_as_the_measure_is():
     assert training.Watch("val_cosine", largest=True).better(0.2, 0.1)
     assert not training.Watch("val_l1").better(0.2, 0.1)

@@ -25,7 +25,7 @@ class Watch:
     Attributes:
         measure: One that the callbacks measure on speakers who are not trained with.
         largest: Whether the largest value is the best; else the smallest.
-        patience: Epochs without a better one after which to stop; None never stops early.
+        patience: Epochs without a better one after which to stop; 0 or None never stops early.
     """
 
     measure: str
@@ -129,7 +129,7 @@ class Run:
                 progress.best, progress.best_epoch = float(logs[self.watch.measure]), epoch
                 self.best = read(self.trained.weights)
             patience = self.watch.patience
-            if patience is not None and epoch - progress.best_epoch >= max(1, patience):
+            if patience and epoch - progress.best_epoch >= patience:
                 progress.stopped = self.trainer.stop_training = True
         self.save()
 
