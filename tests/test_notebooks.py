@@ -117,6 +117,70 @@ def test_the_form_holds_literals_with_the_same_defaults_everywhere(name: str) ->
     assert choices(name, "CORPUS") == settings.CHOICES["corpus"]
 
 
+@pytest.mark.parametrize("name", ["04_voice_encoder", "05_face_decoder"])
+def test_the_patience_in_the_form_reaches_the_training(name: str) -> None:
+    assert runs.parameters(read(name))["PATIENCE"] == 0
+    asked: dict[str, object] = {}
+
+    def train(*_: object, **options: object) -> dict:
+        asked.update(options)
+        return {}
+
+    checkpoint = SimpleNamespace(complete=False, path=Path)
+    names = {
+        **dict.fromkeys(("too_few", "heads"), None),
+        **dict.fromkeys(("pairs", "targets", "validation", "weights", "batch_size"), 1),
+        **dict.fromkeys(("encoder", "decoder", "samples", "show_samples", "identity", "SEED"), 1),
+        "settings": Settings.make(patience=7),
+        "checkpoint": checkpoint,
+        "session": SimpleNamespace(
+            workspace=SimpleNamespace(checkpoints=lambda name: checkpoint),
+        ),
+        "training": SimpleNamespace(LiveFigure=lambda draw: draw, save=lambda *_: None),
+        "training_plots": SimpleNamespace(encoder_curves=None),
+        "voice_encoder": SimpleNamespace(train=train),
+        "face_decoder": SimpleNamespace(
+            train_decoder=train, SampleGrid=lambda *_: None, load=lambda path: None
+        ),
+    }
+    exec(cell(name, "build-training").source, names)
+    assert asked["patience"] == 7
+
+
+@pytest.mark.parametrize(("trained", "tested"), [(63, 5), (64, 4)])
+def test_too_few_pairs_name_the_number_that_would_do(
+    trained: int, tested: int, capsys: pytest.CaptureFixture
+) -> None:
+    from helpers.training import pairs
+
+    def speakers(count: int, people: int) -> pairs.Pairs:
+        names = [str(number % people) for number in range(count)]
+        return pairs.Pairs(np.zeros((count, 1)), np.zeros((count, 1)), names, names)
+
+    names = {
+        "pairs": SimpleNamespace(
+            pairs_of=lambda session, split: speakers(tested, tested),
+            enough_to_train=pairs.enough_to_train,
+            MINIMUM_PAIRS=pairs.MINIMUM_PAIRS,
+            MINIMUM_SPEAKERS=pairs.MINIMUM_SPEAKERS,
+        ),
+        "ablations": SimpleNamespace(tiny=list, variants=list),
+        **{"session": None, "MODE": "quick", "trained": speakers(trained, 20)},
+    }
+    exec(cell("07_evaluation", "look-live").source, names)
+    said = capsys.readouterr().out
+    assert f"at least 64 pairs of 16 speakers, here are {trained} of 20;" in said
+    assert f"at least 5 test speakers, here are {tested}." in said
+
+
+def test_a_map_of_too_few_names_the_number_that_would_do() -> None:
+    from helpers.measuring import embedding
+
+    names = {"people": [SimpleNamespace(group="one")] * 9, "embedding": embedding}
+    exec(cell("07_evaluation", "look-map").source, names)
+    assert names["few"] == "A map needs at least 10 pairs, here are 9."
+
+
 def choices(name: str, field: str) -> tuple[str, ...]:
     """Returns what a menu in the form offers."""
     line = re.search(rf"^{field} = .*# @param (\[.*\])", cell(name, "params").source, re.M)
