@@ -6,6 +6,7 @@ import types
 
 import numpy as np
 import pytest
+from figure_texts import assert_readable
 
 from helpers.measuring import correlation, craniofacial
 from helpers.plots import correlation as correlation_plots
@@ -148,7 +149,10 @@ def test_the_heat_map_marks_what_is_significant() -> None:
         "sex held fixed": correlation.correlations(voice, face, sex),
     }
     drawn = correlation_plots.heat_map(tables)
-    drawn.canvas.draw()
+    assert_readable(drawn)
+    names = [label.get_text() for label in drawn.axes[1].get_xticklabels()]
+    assert "apparent age (years)" in names
+    assert "distances of its eyes" in drawn.get_supxlabel().replace("\n", " ")
     for place, table in zip(drawn.axes, tables.values(), strict=False):
         assert len(place.texts) == table.significant()
         assert f"{table.significant()} of 150" in place.get_title(loc="left")

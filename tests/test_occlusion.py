@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from figure_texts import assert_readable
 
 from helpers import demo
 from helpers.measuring import occlusion
@@ -80,6 +81,8 @@ def test_the_line_between_the_sexes_needs_both() -> None:
 
 def test_figures_are_drawn() -> None:
     found = occlusion.occlude(Listener(), SOUND, np.array([-1.0, 0, 0]), seconds=2)
+    *_, scale = correlation_plots.occlusion(found, np.ones((598, 257, 2))).axes
+    assert scale.get_ylabel() == "female  <  apparent sex (%)  >  male"
     for drawn in (
         correlation_plots.occlusion(found, np.ones((598, 257, 2))),
         correlation_plots.occlusion(
@@ -89,5 +92,5 @@ def test_figures_are_drawn() -> None:
             {"women": np.ones((3, 8)), "men": np.ones((0, 8))}, occlusion.BANDS
         ),
     ):
-        drawn.canvas.draw()
+        assert_readable(drawn)
         assert all(place.get_xlabel() for place in drawn.axes if place.get_title(loc="left"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from figure_texts import assert_readable
 
 from helpers.networks import voice_networks
 from helpers.plots import architecture
@@ -37,8 +38,16 @@ def test_another_spectrogram_is_drawn_as_it_is() -> None:
 def test_all_blocks_are_in_the_picture() -> None:
     parts = architecture.blocks_of_table(voice_networks.paper_table(128))
     drawn = architecture.networks({"paper": parts, "again": parts[:4]}, "Two networks")
-    drawn.canvas.draw()
+    assert_readable(drawn)
     first = drawn.axes[0]
     assert len(first.patches) >= 3 * len(parts)
     assert "131.8 million" in first.get_title(loc="left")
     assert {part.name for part in parts} <= {text.get_text() for text in first.texts}
+
+
+def test_what_is_written_under_one_block_does_not_touch_the_next() -> None:
+    network = voice_networks.compact(128, np.zeros(128))
+    drawn = architecture.networks({"compact": architecture.blocks(network, 96_000)})
+    drawn.canvas.draw()
+    boxes = [text.get_window_extent() for text in drawn.axes[0].texts if text.get_text()]
+    assert not [1 for n, box in enumerate(boxes) if box.count_overlaps(boxes[n + 1 :])]

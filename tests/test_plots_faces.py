@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from figure_texts import assert_readable
 
 from helpers.face_crop import template, to_jpeg
 from helpers.faces.face_detection import Detection
@@ -38,7 +39,7 @@ def test_figures_are_drawn():
         faces.generated({"low to high": [PICTURE] * 3, "islands": [PICTURE]}, ["-1", "0", "1"]),
     ]
     for figure in figures:
-        figure.canvas.draw()
+        assert_readable(figure)
         assert len(figure.axes) > 1
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from figure_texts import assert_readable
 
 from helpers.measuring import craniofacial
 from helpers.plots import measuring
@@ -94,6 +95,23 @@ def test_languages_show_the_yardstick_beside_the_change():
     assert "another sentence" in said and "another language" in said and "fr" in said
     assert pytest.approx(10) in _verticals(figure.axes[1])
     assert pytest.approx(10) in _verticals(figure.axes[2])
+    assert_readable(figure)
+
+
+def test_many_languages_have_room_for_their_names():
+    rows = [
+        {"language": f"island {n}", "recall": 0.5, "interval": [0.3, 0.7], "chance": 0.1}
+        for n in range(30)
+    ]
+    change = {"count": 50, "moved": 0.4, "moved_interval": [0.3, 0.5]}
+    change |= {"moved_own": 0.02, "moved_own_interval": [-0.05, 0.1]}
+    asked = {"own": _found(0.4, 0.3, 0.5), "abroad": _found(0.2, 0.1, 0.3)}
+    figure = measuring.language(
+        {"language": {"counterfactual": change, "retrieval": asked, "by_language": rows}}
+    )
+    assert_readable(figure)
+    boxes = [label.get_window_extent() for label in figure.axes[2].get_yticklabels()]
+    assert all(upper.y0 > lower.y1 for upper, lower in zip(boxes, boxes[1:], strict=False))
 
 
 def test_maps_are_coloured_by_sex_age_and_group_and_warn_of_distances():
@@ -107,6 +125,7 @@ def test_maps_are_coloured_by_sex_age_and_group_and_warn_of_distances():
     said = _texts(figure)
     for part in ("woman", "man", "north", "age (years)", "predicted", "true", "distances"):
         assert part in said
+    assert_readable(figure)
 
 
 def test_ablations_show_chance_intervals_and_three_seconds():

@@ -4,6 +4,7 @@ import types
 
 import numpy as np
 import pytest
+from figure_texts import assert_readable
 from matplotlib.figure import Figure
 
 from helpers import evaluation
@@ -65,7 +66,9 @@ def test_matched_asks_for_no_more_faces_than_guessing_would_find_anyway():
 
 def test_apparent_shows_counts_and_the_constant_guess():
     report = _report(40)
-    said = _texts(attributes.apparent(report))
+    figure = attributes.apparent(report)
+    assert_readable(figure)
+    said = _texts(figure)
     assert str(report["apparent"]["sex"]["confusion"][0][0]) in said
     assert "always saying the same 50 %" in said
 

@@ -39,7 +39,7 @@ VOICE_MEASURES = {
     "prominence": "cepstral peak (dB)",
 }
 """Fields of `phonetics.Voice` and what they are called, in the order of the rows."""
-FACE_MEASURES = (*craniofacial.NAMES, "face height index", "apparent age")
+FACE_MEASURES = (*craniofacial.NAMES, "face height index", "apparent age (years)")
 """Measures of a face, in the order of the columns; the height index is height by width."""
 LEAST_PEOPLE = 20
 

@@ -36,6 +36,8 @@ _OWN_BLOCK = {
     "AddCentre": "feature",
 }
 """Layers that are drawn as a block; all others belong to the block before them."""
+_CENTRE = "+ mean\nface"
+"""What the layer is called that adds the mean face."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,7 +112,7 @@ def blocks_of_table(
             continue
         kind = "convolution" if len(shape) == 3 else "fully connected"
         if name == "centre":
-            name, kind = "+ mean face", "feature"
+            name, kind = _CENTRE, "feature"
         found.append(Block(name, kind, shape, count))
     return found
 
@@ -128,7 +130,7 @@ def networks(shown: Mapping[str, Sequence[Block]], title: str = "") -> Figure:
     """
     longest = max(len(parts) for parts in shown.values())
     drawn, axes = style.figure(
-        len(shown), 1, (max(9.0, 1.02 * longest), 3.9 * len(shown) + 0.5), title
+        len(shown), 1, (max(9.0, 1.1 * longest), 3.9 * len(shown) + 0.5), title
     )
     for place, (name, parts) in zip(axes[:, 0], shown.items(), strict=True):
         _network(place, parts)
@@ -156,13 +158,14 @@ def _network(place: Axes, parts: Sequence[Block]) -> None:
         wide, high, deep = 0.06 * _log(channels), 0.24 * _log(bands), 0.09 * _log(frames)
         _cuboid(place, left, wide, high, deep, _KINDS[part.kind])
         middle = left + (wide + deep) / 2
-        place.text(middle, high / 2 + deep + 0.25, part.name, ha="center", fontsize=11)
+        place.text(middle, high / 2 + deep + 0.25, part.name, ha="center", fontsize=style.SMALLEST)
         below = " × ".join(f"{size:,}" for size in part.shape)
-        if len(below) > 9:
+        if len(below) > 7:  # wider than its block
             below = below.replace(" × ", "\n× ")
         if part.parameters:
             below += f"\n{_short(part.parameters)}"
-        place.text(middle, -1.75, below, ha="center", va="top", fontsize=10, color=style.GREY)
+        small = {"fontsize": style.SMALLEST, "color": style.GREY}
+        place.text(middle, -1.75, below, ha="center", va="top", **small)
         if part.added:  # the way around the block
             place.annotate(
                 "",
@@ -212,7 +215,7 @@ def _log(size: int) -> float:
 
 def _name(layer: keras.layers.Layer) -> str:
     """A short name: what somebody called it, or what it is."""
-    kinds = {"InputLayer": "waveform", "AddCentre": "+ mean face", "AttentivePooling": "attention"}
+    kinds = {"InputLayer": "waveform", "AddCentre": _CENTRE, "AttentivePooling": "attention"}
     kind = type(layer).__name__
     if kind in kinds:
         return kinds[kind]

@@ -62,7 +62,7 @@ def _confusion(place: Axes, counts: np.ndarray, names: Sequence[str], title: str
         share = f"{100 * shares[row, column]:.0f}"
         text = f"{counts[row, column]}\n{share} %" if few else share
         colour = style.BLACK if shares[row, column] > 0.5 else "white"
-        size = 14 if few else 10
+        size = 14 if few else style.SMALLEST
         place.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
     place.set(xlabel="looks", ylabel="is", title=title if few else f"{title} (% of a row)")
 
@@ -76,7 +76,7 @@ def _age_errors(place: Axes, age: Mapping) -> None:
     colours = [style.BLUE, style.GREY, style.LIGHT_GREY]
     place.barh(list(errors), list(errors.values()), color=colours)
     for row, error in enumerate(errors.values()):
-        place.text(error, row, f" {error:.1f}", va="center", fontsize=12)
+        place.text(error, row, f" {error:.1f}", va="center", fontsize=style.SMALLEST)
     place.invert_yaxis()
     place.grid(axis="y", visible=False)
     place.set_xlim(0, 1.2 * max(errors.values()))

@@ -57,7 +57,7 @@ def contact_sheet(
                 transform=place.transAxes,
                 ha="center",
                 va="center",
-                fontsize=12,
+                fontsize=style.SMALLEST,
                 bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8},
             )
     for place in axes.flat[len(clips) :]:

@@ -52,7 +52,12 @@ def heat_map(found: Mapping[str, Correlations], title: str = "") -> Figure:
                     row,
                     f"{table.r[row, column]:.2f}\n{stars}",
                     color="white" if strong else style.BLACK,
-                    **{"ha": "center", "va": "center", "fontsize": 10, "linespacing": 0.9},
+                    **{
+                        "ha": "center",
+                        "va": "center",
+                        "fontsize": style.SMALLEST,
+                        "linespacing": 0.9,
+                    },
                 )
         place.set_yticks(range(len(VOICE_MEASURES)), list(VOICE_MEASURES.values()))
         place.set_title(
@@ -63,7 +68,8 @@ def heat_map(found: Mapping[str, Correlations], title: str = "") -> Figure:
     style.caption(
         drawn,
         "Numbers where the p-value, corrected for the number of pairs (Benjamini and Hochberg), is "
-        "below 0.05 (*), 0.01 (**) or 0.001 (***).",
+        "below 0.05 (*), 0.01 (**) or 0.001 (***). Lengths of a face are in distances of its eyes, "
+        "its area in squares of them; an index is a ratio.",
     )
     return drawn
 
@@ -102,7 +108,7 @@ def occlusion(found: Occlusion, spectrogram: np.ndarray, title: str = "") -> Fig
         place = axes[0, 2]
         image = _patches(place, found, found.towards_male, style.DIVERGING, -most, most)
         place.set_title("how it looks without the patch")
-        drawn.colorbar(image, ax=place, label="female  <  apparent sex  >  male")
+        drawn.colorbar(image, ax=place, label="female  <  apparent sex (%)  >  male")
         text += (
             " Third: shift along the line from women's mean face to men's, in per cent of its "
             "length."

@@ -117,11 +117,11 @@ def crops(rows: Sequence[Mapping[str, object]], columns: int = 8, title: str = "
                 upper, np.full((224, 224, 3), 235, np.uint8), name, style.STATUS_COLOURS["rejected"]
             )
             upper.text(
-                *(0.5, 0.5, textwrap.fill(str(row["reason"]), 16, max_lines=5)),
+                *(0.5, 0.5, textwrap.fill(str(row["reason"]), 14, max_lines=6)),
                 transform=upper.transAxes,
                 ha="center",
                 va="center",
-                fontsize=11,
+                fontsize=style.SMALLEST,
             )
             continue
         for place, data, note in (
@@ -185,7 +185,7 @@ def side_by_side(
             else:
                 style.picture(place, face if face.dtype == np.uint8 else np.clip(face, 0, 1))
             if line == len(faces) - 1 and column < len(captions):
-                place.set_xlabel(textwrap.fill(captions[column], 16), fontsize=12)
+                place.set_xlabel(textwrap.fill(captions[column], 16), fontsize=style.SMALLEST)
         axes[line, 0].set_ylabel(
             textwrap.fill(name, 14), rotation=0, ha="right", va="center", labelpad=8
         )

@@ -30,7 +30,10 @@ def pulls(sizes: Mapping[str, Mapping[str, float]], title: str = "") -> Figure:
         values = [measured.get(name, np.nan) for name in terms]
         bars = axis.barh(places, values, 0.9 * height, color=style.COLOURS[number], label=when)
         axis.bar_label(
-            bars, [f"{v:,.0f}" if v >= 100 else f"{v:.2g}" for v in values], padding=4, fontsize=12
+            bars,
+            [f"{v:,.0f}" if v >= 100 else f"{v:.2g}" for v in values],
+            padding=4,
+            fontsize=style.SMALLEST,
         )
     axis.set(xscale="log", xlabel="length of the gradient, term times its weight (log scale)")
     axis.set_yticks(range(len(terms)), terms)

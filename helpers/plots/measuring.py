@@ -150,7 +150,9 @@ def language(report: Mapping, title: str = "") -> Figure:
     found = report.get("language")
     if not found:
         return style.empty("Only islanders can speak another island's language.")
-    drawn, axes = style.figure(1, 3, (13.0, 4.4), title or "The voice, or what it says?")
+    rows = sorted(found.get("by_language", []), key=lambda row: -row["recall"])
+    size = (13.0, max(4.4, 0.28 * len(rows) + 1.4))
+    drawn, axes = style.figure(1, 3, size, title or "The voice, or what it says?")
     moved, asked, each = axes[0]
     change = found["counterfactual"]
     bars = [
@@ -166,13 +168,12 @@ def language(report: Mapping, title: str = "") -> Figure:
         )
     ]
     _bars(asked, shown, "R@10 (%)", found["retrieval"]["own"]["chance"]["10"])
-    rows = sorted(found.get("by_language", []), key=lambda row: -row["recall"])
     for line, row in enumerate(rows):
         each.plot(100 * np.array(row["interval"]), [line, line], color=style.BLUE, linewidth=1.6)
         each.plot(100 * row["recall"], line, "o", color=style.BLUE, markersize=5)
     if rows:
         each.axvline(100 * rows[0]["chance"], **style.CHANCE)
-    each.set_yticks(range(len(rows)), [row["language"] for row in rows], fontsize=9)
+    each.set_yticks(range(len(rows)), [row["language"] for row in rows])
     each.set(xlabel="R@10 by language (%)", ylim=(len(rows) - 0.5, -0.5))
     style.caption(
         drawn,
@@ -254,7 +255,7 @@ def _named(place: Axes, points: np.ndarray, members: Mapping[str, np.ndarray]) -
             markersize=5,
             label=name,
         )
-    place.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9, handletextpad=0.1)
+    place.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handletextpad=0.1)
 
 
 def _bars(
@@ -270,7 +271,13 @@ def _bars(
     for line, (_, value, (low, high), colour) in enumerate(bars):
         place.barh(line, 100 * value, 0.6, color=colour)
         place.plot([100 * low, 100 * high], [line, line], color=style.BLACK, linewidth=1.6)
-        place.text(100 * max(value, high), line, f"  {100 * value:.1f}", va="center", fontsize=12)
+        place.text(
+            100 * max(value, high),
+            line,
+            f"  {100 * value:.1f}",
+            va="center",
+            fontsize=style.SMALLEST,
+        )
     if chance is not None:
         place.axvline(100 * chance, **style.CHANCE)
     place.set_yticks(range(len(bars)), [name for name, *_ in bars])

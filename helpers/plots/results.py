@@ -104,7 +104,9 @@ def matched(report: Mapping, k: int | None = None, title: str = "") -> Figure:
             # Where everything or nothing is right the interval lies on one side only.
             errors = [[max(0, recall - low)], [max(0, high - recall)]]
             place.errorbar(recall, row, xerr=errors, color=style.BLACK, capsize=4, linewidth=1.4)
-            place.text(max(recall, high), row, f"  {recall:.1f} %", va="center", fontsize=12)
+            place.text(
+                max(recall, high), row, f"  {recall:.1f} %", va="center", fontsize=style.SMALLEST
+            )
         first = next(iter(shown.values()))
         chance = 100 * first["chance"][str(k)]
         place.axvline(chance, **style.CHANCE)

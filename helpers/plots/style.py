@@ -42,6 +42,8 @@ SEQUENTIAL = "cividis"
 """Colour map of quantities; the same for all kinds of colour vision."""
 DIVERGING = "PuOr"
 """Colour map of quantities around zero."""
+SMALLEST = 12
+"""Points of the smallest text, which can still be read on a projector."""
 
 _PARAMETERS = {
     "figure.dpi": 100,
@@ -58,9 +60,9 @@ _PARAMETERS = {
     "axes.axisbelow": True,
     "grid.color": LIGHT_GREY,
     "grid.linewidth": 0.8,
-    "xtick.labelsize": 12,
-    "ytick.labelsize": 12,
-    "legend.fontsize": 12,
+    "xtick.labelsize": SMALLEST,
+    "ytick.labelsize": SMALLEST,
+    "legend.fontsize": SMALLEST,
     "legend.frameon": False,
     "lines.linewidth": 2.2,
     "lines.markersize": 7,
@@ -138,7 +140,7 @@ def picture(axes: Axes, image: np.ndarray, text: str = "", colour: str = BLACK) 
     axes.grid(visible=False)
     for spine in axes.spines.values():
         spine.set(visible=True, color=colour, linewidth=2 if colour != BLACK else 0.8)
-    axes.set_xlabel(text, fontsize=12, labelpad=4)
+    axes.set_xlabel(text, fontsize=SMALLEST, labelpad=4)
 
 
 def legend_above(axes: Axes) -> None:
@@ -159,8 +161,9 @@ def caption(drawn: Figure, text: str) -> None:
     """
     import textwrap
 
-    characters = int(drawn.get_figwidth() * 11.5)
-    drawn.supxlabel(textwrap.fill(text, characters), x=0.01, ha="left", fontsize=12, color=GREY)
+    characters = int(drawn.get_figwidth() * 11)
+    filled = textwrap.fill(text, characters)
+    drawn.supxlabel(filled, x=0.01, ha="left", fontsize=SMALLEST, color=GREY)
 
 
 def empty(text: str) -> Figure:
