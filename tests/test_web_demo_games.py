@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import numpy as np
 import pytest
 
@@ -57,6 +60,7 @@ def test_what_is_no_slider_value_is_answered_with_a_sentence(field, value, says)
     values[field] = value
     face, sound = workshop.answer(engine.Engine(), *values)
     assert says in face and 'role="alert"' in face and not sound
+    assert "None" not in face
 
 
 @pytest.mark.parametrize("gallery", guess_who.GALLERIES)
@@ -92,7 +96,9 @@ def test_a_tie_counts_as_its_share(votes, share):
     assert guess_who.class_share(votes, speaker=1) == share
 
 
-@pytest.mark.parametrize("votes", [(0, 0, 0, 0), (None,) * 4, (-1, 2, 0, 0)])
+@pytest.mark.parametrize(
+    "votes", [(0, 0, 0, 0), (None,) * 4, (-1, 2, 0, 0), (0, 99_999, 0, 0), ("many", 1, 0, 0)]
+)
 def test_no_votes_are_not_counted(votes):
     with pytest.raises(ValueError, match="votes|voted"):
         guess_who.class_share(votes, speaker=1)
@@ -110,6 +116,29 @@ def test_the_score_runs_on_for_each_gallery_and_a_round_counts_once():
     assert other.score() == guess_who.Score()
     said = guess_who.score_table(again)
     assert "1 of 1, 100%" in said and "0 of 1, 0%" in said and "25%" in said
+
+
+def test_the_score_comes_back_from_what_the_browser_kept():
+    game = guess_who.settle(_game(), (0, 1, 1, 0), model=1)
+    kept = json.loads(json.dumps(game.kept()))
+    again = guess_who.Game().resumed(kept)
+    assert again.scores == game.scores and again.round is None
+    assert "Score, same sex" in guess_who.score_table(again)
+    assert "0.5 of 1, 50%" in guess_who.score_table(again)
+
+
+@pytest.mark.parametrize(
+    "kept", [None, 3, "same sex", {"same sex": None}, {"same sex": [1]}, {"same sex": [1, "x", 0]}]
+)
+def test_what_no_browser_kept_changes_no_score(kept):
+    game = guess_who.settle(_game(), (0, 1, 0, 0), model=1)
+    assert game.resumed(kept) == game
+
+
+def test_one_vote_is_not_called_votes():
+    faces = guess_who.revealed(_game().round, (0, 1, 2, 0), 0, np.zeros(4))
+    counts = [re.search(r"\d votes?", face)[0] for face in faces]
+    assert counts == ["0 votes", "1 vote", "2 votes", "0 votes"]
 
 
 def test_the_answer_names_the_speaker_and_both_outcomes():

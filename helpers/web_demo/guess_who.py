@@ -19,6 +19,7 @@ LETTERS = "ABCD"
 CHANCE = 1 / len(LETTERS)
 GALLERIES = ("anybody", "same sex", "same sex and age")
 """Who the four are. With anybody, hearing the sex is half the answer."""
+MOST_VOTES = 9_999
 YEARS_APART = 7.0
 """Largest difference in age from the first of the four in the gallery `same sex and age`."""
 _POOL = 20_000
@@ -54,9 +55,7 @@ class Score:
     """
 
     rounds: int = 0
-    right: dict[str, float] = dataclasses.field(
-        default_factory=lambda: {"class": 0.0, "model": 0.0}
-    )
+    right: dict[str, float] = dataclasses.field(default_factory=lambda: dict.fromkeys(_NAMES, 0.0))
 
     def counted(self, **right: float) -> Score:
         """Returns the score after one more round."""
@@ -80,7 +79,30 @@ class Game:
 
     def score(self) -> Score:
         """Returns the score of the gallery that is being played."""
-        return self.scores.get(self.round.gallery, Score()) if self.round else Score()
+        return self.scores.get(self.gallery, Score())
+
+    @property
+    def gallery(self) -> str:
+        """The gallery that is being played, or is offered first."""
+        return self.round.gallery if self.round else GALLERIES[1]
+
+    def kept(self) -> dict[str, list[float]]:
+        """Returns the scores as a browser keeps them: gallery -> rounds and who was right."""
+        return {name: [score.rounds, *score.right.values()] for name, score in self.scores.items()}
+
+    def resumed(self, kept: object) -> Game:
+        """Returns the game with the scores that a browser kept; if they make no sense, as it is."""
+        try:
+            scores = {
+                name: Score(
+                    int(kept[name][0]), dict(zip(_NAMES, map(float, kept[name][1:]), strict=True))
+                )
+                for name in GALLERIES
+                if name in kept
+            }
+        except (LookupError, TypeError, ValueError):
+            return self
+        return dataclasses.replace(self, scores=scores)
 
 
 def new_round(gallery: str, random: np.random.Generator | None = None) -> Round:
@@ -140,11 +162,11 @@ def class_share(votes: Sequence[float | None], speaker: int) -> float:
         speaker: Which one is right, 0 to 3.
 
     Raises:
-        ValueError: Nobody voted, or a number of votes is negative.
+        ValueError: Nobody voted, or a number of votes is none.
     """
-    counts = [int(vote or 0) for vote in votes]
-    if min(counts) < 0:
-        raise ValueError("A number of votes is 0 or more.")
+    counts = [vote or 0 for vote in votes]
+    if not all(isinstance(vote, int | float) and 0 <= vote <= MOST_VOTES for vote in counts):
+        raise ValueError(f"A number of votes goes from 0 to {MOST_VOTES:,}.")
     if not sum(counts):
         raise ValueError("Nobody has voted yet: press A, B, C or D, or write the votes below.")
     first = [index for index, count in enumerate(counts) if count == max(counts)]
@@ -194,7 +216,8 @@ def revealed(
     """Shows the four faces with the answer: who speaks, the votes, what the model made of it."""
     pieces = []
     for index in range(len(LETTERS)):
-        marks = [f"{int(votes[index] or 0)} votes", f"model {alike[index]:.2f}"]
+        count = int(votes[index] or 0)
+        marks = [f"{count} {'vote' if count == 1 else 'votes'}", f"model {alike[index]:.2f}"]
         marks += ["the model's answer"] if index == model else []
         marks += ["speaks"] if index == question.speaker else []
         pieces.append(face(question, index, marks))
@@ -228,8 +251,7 @@ def score_table(game: Game) -> str:
         count = f"{score.right[name]:g} of {score.rounds}"
         rows.append(_bar(title, share, f"{count}, {share:.0%}" if score.rounds else "no round yet"))
     rows.append(_bar("Chance", CHANCE, f"{CHANCE:.0%}"))
-    gallery = game.round.gallery if game.round else GALLERIES[1]
-    return f'<div class="score"><h3>Score, {gallery}</h3>{"".join(rows)}</div>'
+    return f'<div class="score"><h3>Score, {game.gallery}</h3>{"".join(rows)}</div>'
 
 
 def _bar(title: str, share: float, text: str) -> str:

@@ -1,3 +1,19 @@
+// On a phone the answer appears below all that is there to choose.
+const showAnswer = () => {
+  const answer = document.querySelector("#answer");
+  const top = answer.getBoundingClientRect().top;
+  const seen = top >= 0 && top < innerHeight / 2;
+  if (!seen && !answer.querySelector(".waiting")) answer.scrollIntoView();
+};
+
+// The score of a class outlives a reload, where the browser keeps anything at all.
+const keepScore = (score) => {
+  try { sessionStorage.setItem("guess-who", JSON.stringify(score)); } catch { return; }
+};
+const keptScore = (game) => {
+  try { return [game, JSON.parse(sessionStorage.getItem("guess-who"))]; } catch { return [game, null]; }
+};
+
 // A file that is too large is refused here, before it travels.
 (() => {
   const refuse = (event, files) => {
@@ -19,6 +35,8 @@
     words.textContent = text;
     box.append(title, words);
     place.replaceChildren(box);
+    place.className = "answer";
+    showAnswer();
     if (event.target.value) event.target.value = "";
   };
   document.addEventListener("change", (event) => refuse(event, event.target.files), true);

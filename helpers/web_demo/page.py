@@ -57,11 +57,11 @@ def build(shared: engine.Engine) -> gradio.Blocks:
             f"# {_TITLE}\n\nWhat does a voice tell about a face? Less than one would think."
         )
         with gr.Tab("Your voice", id="voice"):
-            _your_voice(shared)
+            _your_voice(shared, page)
         with gr.Tab("Voice workshop", id="workshop"):
             _workshop(shared, page)
         with gr.Tab("Guess who", id="guess"):
-            _guess_who(shared)
+            _guess_who(shared, page)
         gr.Markdown(_NOTICE, elem_classes="notice")
     return page.queue(max_size=_LONGEST_QUEUE, default_concurrency_limit=_WORKERS)
 
@@ -124,7 +124,7 @@ def run(port: int | None = None, share: bool = False) -> None:
     page.close()
 
 
-def _your_voice(shared: engine.Engine) -> None:
+def _your_voice(shared: engine.Engine, page: gradio.Blocks) -> None:
     import gradio as gr
 
     with gr.Row():
@@ -150,6 +150,10 @@ def _your_voice(shared: engine.Engine) -> None:
                 ]
         with gr.Column(scale=3, min_width=300):
             answer = gr.HTML(_EMPTY, elem_id="answer", padding=False)
+    answer.change(None, js="showAnswer")
+    page.load(
+        None, js="() => document.querySelector('#answer').setAttribute('aria-live', 'polite')"
+    )
     for event, source in ((microphone.stop_recording, microphone), (upload.upload, upload)):
         event(_safely(_uploaded, shared), source, [answer, source], **_EVENT)
     for name, button in zip(demo.BUNDLED_VOICES, samples, strict=True):
@@ -165,6 +169,15 @@ def _file_field(**options: object) -> gradio.File:
 
     field = gr.File(**options)
     field.preprocess = lambda payload: payload.path if payload else None
+    return field
+
+
+def _as_sent(field: gradio.components.Component) -> gradio.components.Component:
+    """Lets a number that is out of range through: the page answers it with a sentence of its own.
+
+    Gradio's own is an error, for the visitor and in the log.
+    """
+    field.preprocess = lambda payload: payload
     return field
 
 
@@ -188,18 +201,20 @@ def _once(piece: str) -> str:
 def _workshop(shared: engine.Engine, page: gradio.Blocks) -> None:
     import gradio as gr
 
-    with gr.Row():
+    with gr.Row(elem_classes="workshop"):
         with gr.Column(scale=2, min_width=280):
             gr.Markdown("Build a voice. Move one slider at a time, and watch what the face does.")
             sliders = [
-                gr.Slider(
-                    each.low,
-                    each.high,
-                    each.start,
-                    step=each.step,
-                    label=each.label,
-                    info=each.note,
-                    elem_id=f"slider-{each.name}",
+                _as_sent(
+                    gr.Slider(
+                        each.low,
+                        each.high,
+                        each.start,
+                        step=each.step,
+                        label=each.label,
+                        info=each.note,
+                        elem_id=f"slider-{each.name}",
+                    )
                 )
                 for each in workshop.SLIDERS
             ]
@@ -207,7 +222,7 @@ def _workshop(shared: engine.Engine, page: gradio.Blocks) -> None:
             with gr.Row():
                 again = gr.Button("Other words", size="sm", min_width=110)
                 back = gr.Button("Back to the middle", size="sm", min_width=110)
-        with gr.Column(scale=3, min_width=300):
+        with gr.Column(scale=3, min_width=300, elem_classes="built"):
             face = gr.HTML(elem_id="workshop-face", padding=False)
             sound = gr.HTML(elem_id="workshop-sound", padding=False)
     utterance = gr.State(0)
@@ -227,7 +242,7 @@ def _workshop(shared: engine.Engine, page: gradio.Blocks) -> None:
     page.load(answer, values, shown, show_progress="hidden")
 
 
-def _guess_who(shared: engine.Engine) -> None:
+def _guess_who(shared: engine.Engine, page: gradio.Blocks) -> None:
     import gradio as gr
 
     gr.Markdown(
@@ -241,18 +256,27 @@ def _guess_who(shared: engine.Engine) -> None:
         begin = gr.Button("New round", variant="primary", elem_id="new-round", min_width=140)
     voice = gr.HTML(elem_id="guess-voice", padding=False)
     faces, buttons, votes = [], [], []
-    with gr.Row(elem_classes="gallery"):
+    with gr.Row(elem_classes="gallery", equal_height=True):
         for letter in guess_who.LETTERS:
             with gr.Column(min_width=130):
                 faces.append(gr.HTML(padding=False, elem_id=f"face-{letter}"))
                 buttons.append(gr.Button(f"Vote for {letter}", size="sm", interactive=False))
-                votes.append(
-                    gr.Number(0, label=f"Votes for {letter}", precision=0, minimum=0, maximum=9999)
+                count = gr.Number(
+                    0,
+                    label=f"Votes for {letter}",
+                    precision=0,
+                    minimum=0,
+                    maximum=guess_who.MOST_VOTES,
                 )
+                votes.append(_as_sent(count))
     show = gr.Button("Show the answer", variant="primary", elem_id="show", interactive=False)
     said = gr.HTML(elem_id="said", padding=False)
     score = gr.HTML(guess_who.score_table(guess_who.Game()), elem_id="score", padding=False)
     game = gr.State(guess_who.Game(), time_to_live=_HOURS * 3600)
+    # Not Gradio's `BrowserState`: where a browser keeps nothing for a page in a frame, as in Colab,
+    # it takes the whole tab with it.
+    kept = gr.JSON(visible=False)
+    page.load(_resumed, [game, kept], [game, score], js="keptScore", show_progress="hidden")
 
     begin.click(
         _safely(_new_round, shared),
@@ -266,9 +290,15 @@ def _guess_who(shared: engine.Engine) -> None:
     show.click(
         _safely(_show, shared),
         [game, *votes],
-        [game, *faces, said, score, *buttons, show],
+        [game, kept, *faces, said, score, *buttons, show],
         **_EVENT,
-    )
+    ).then(None, kept, js="keepScore")
+
+
+def _resumed(game: guess_who.Game, kept: object) -> tuple[guess_who.Game, str]:
+    """Takes the score up again that the browser kept when the page was left."""
+    game = game.resumed(kept)
+    return game, guess_who.score_table(game)
 
 
 def _new_round(_shared: engine.Engine, gallery: str, game: guess_who.Game) -> tuple:
@@ -288,17 +318,17 @@ def _show(shared: engine.Engine, game: guess_who.Game, *votes: float | None) -> 
     same, off = gr.skip(), gr.update(interactive=False)
     if game.round is None or game.answered:
         text = guess_who.note("Begin a new round first.", problem=True)
-        return game, *[same] * 4, text, same, *[same] * 5
+        return game, *[same] * 5, text, same, *[same] * 5
     try:
         share = guess_who.class_share(votes, game.round.speaker)
         voice = guess_who.voice_of(game.round)
         model, alike = guess_who.model_answer(shared, game.round, voice)
         settled = guess_who.settle(game, votes, model)
     except ValueError as error:
-        return game, *[same] * 4, guess_who.note(str(error), problem=True), same, *[same] * 5
+        return game, *[same] * 5, guess_who.note(str(error), problem=True), same, *[same] * 5
     faces = guess_who.revealed(game.round, votes, model, alike)
     said = guess_who.result(game.round, share, model)
-    return settled, *faces, said, guess_who.score_table(settled), *[off] * 5
+    return settled, settled.kept(), *faces, said, guess_who.score_table(settled), *[off] * 5
 
 
 def _safely(function: Callable, *bound: object) -> Callable:

@@ -110,9 +110,7 @@ class Voice:
         numbers = []
         for slider, value in zip(SLIDERS, values, strict=False):
             if not isinstance(value, int | float) or not slider.low <= value <= slider.high:
-                raise ValueError(
-                    f"{slider.label} goes from {slider.low:g} to {slider.high:g}; got {value!r}."
-                )
+                raise ValueError(f"{slider.label} goes from {slider.low:g} to {slider.high:g}.")
             numbers.append(float(value))
         accent, utterance = values[len(SLIDERS) :]
         if accent not in ACCENTS:
@@ -146,7 +144,7 @@ def answer(shared: engine.Engine, *values: object) -> tuple[str, str]:
         *values: What the sliders say, in the order of the fields of `Voice`.
 
     Returns:
-        Two pieces of a page: the face, and the player with the spectrogram.
+        Two pieces of a page: the face, and below it how sure, the player and the spectrogram.
     """
     try:
         voice = Voice.checked(*values)
@@ -160,7 +158,7 @@ def answer(shared: engine.Engine, *values: object) -> tuple[str, str]:
     sure = "" if verdict.level == "usual" else f'<p class="sure {verdict.level}">{verdict.text}</p>'
     face = pictures.figure(made.face, f"Generated face: {text.lower()}.", text, "main")
     sound = pictures.player(waveform, "The voice of the workshop")
-    return f'<div class="faces">{face}</div>{sure}', sound + pictures.spectrogram(waveform)
+    return f'<div class="faces">{face}</div>', sure + sound + pictures.spectrogram(waveform)
 
 
 def _persona(voice: Voice) -> voices.Persona:
