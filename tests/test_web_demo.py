@@ -11,6 +11,7 @@ import wave
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 
@@ -19,8 +20,17 @@ from helpers.archipelago import voices
 from helpers.archipelago.islanders import islander
 from helpers.settings import SAMPLE_RATE
 from helpers.spectrogram import six_seconds
-from helpers.web_demo import engine, pictures, safety, usual_voices, voice_measures, your_voice
+from helpers.web_demo import (
+    engine,
+    page,
+    pictures,
+    safety,
+    usual_voices,
+    voice_measures,
+    your_voice,
+)
 
+HOME = Path(__file__).resolve().parents[1]
 TIME = np.arange(96_000) / SAMPLE_RATE
 
 
@@ -339,3 +349,25 @@ def test_networks_that_do_not_load_are_reported(monkeypatch):
     shared.start()
     with pytest.raises(RuntimeError, match="could not be loaded: no such file"):
         shared.wait()
+
+
+def test_the_notebook_shows_the_page_in_colab_and_shares_it_with_nobody(monkeypatch, colab):
+    """Left to itself, Gradio makes a public address in Colab."""
+    shown, tunnels = [], []
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "")  # Put back afterwards.
+    monkeypatch.setattr("gradio.utils.colab_check", lambda: True)
+    monkeypatch.setattr("gradio.networking.setup_tunnel", lambda **asked: tunnels.append(asked))
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    monkeypatch.setattr(engine.Engine, "start", lambda shared: None)
+    notebook = nbformat.read(HOME / "notebooks/06_demo.ipynb", as_version=4)
+    (cell,) = (cell.source for cell in notebook.cells if "WEB_DEMO = False" in cell.source)
+    names = {"page": page}
+    exec(cell.replace("WEB_DEMO = False", "WEB_DEMO = True"), names)
+    served = names["web_demo"]
+    try:
+        assert served.is_colab and not tunnels
+        assert served.share is False and served.share_url is None
+        (script,) = shown
+        assert f"({served.server_port}," in script.data and "gradio.live" not in script.data
+    finally:
+        served.close()
