@@ -88,3 +88,10 @@ def test_solutions_of_exercises_are_kept_back(tmp_path: Path) -> None:
 def test_source_that_a_cell_shows_is_in_the_font_of_code(tmp_path: Path) -> None:
     head = page(tmp_path, new_code_cell("show_source(len)")).split("</head>")[0]
     assert ".highlight pre { font-family: var(--jp-code-font-family)" in head
+
+
+def test_a_long_formula_is_scrolled_on_a_phone_and_not_shrunk(tmp_path: Path) -> None:
+    shown = page(tmp_path, new_markdown_cell("$$a + b$$"))
+    assert re.search(r"svg\.formula {[^}]*max-width: none", shown)
+    assert re.search(r"\.formula-line {[^}]*overflow-x: auto", shown)
+    assert re.search(r'<div class="formula-line"><svg [^>]*aria-label="a \+ b"', shown)

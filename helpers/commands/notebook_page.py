@@ -28,7 +28,7 @@ _TEMPLATE = """\
 /* Source that a cell shows looks like source; the page's own style forgets it. */
 .jp-OutputArea-output .highlight pre { font-family: var(--jp-code-font-family);
   font-size: var(--jp-code-font-size); line-height: var(--jp-code-line-height); }
-svg.formula { fill: currentColor; overflow: visible; }
+svg.formula { fill: currentColor; max-width: none; overflow: visible; }
 .formula-line { margin: 1em 0; overflow-x: auto; overflow-y: hidden; padding: .2em 0;
   text-align: center; }
 </style>
