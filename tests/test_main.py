@@ -99,8 +99,8 @@ def test_run_hands_on_what_was_given_and_nothing_else(
     videos = str(tmp_path / "videos")
     assert seen["values"] == {"videos": videos, "seed": 4, "corpus": "my_videos"}
     assert seen["only"] == ["03_spectrogram", "04_voice_encoder"]
-    assert command.main(["run", "--frames-per-clip", "3"]) == 0
-    assert seen["values"] == {"frames_per_clip": 3}
+    assert command.main(["run", "--frames-per-clip", "3", "--patience", "2"]) == 0
+    assert seen["values"] == {"frames_per_clip": 3, "patience": 2}
     assert command.main(["run", "--drop-clips", "--row-range", "1-5", "--clip-rate", "10"]) == 0
     assert seen["values"] == {"keep_clips": False, "row_range": "1-5", "clip_rate": 10}
     assert command.main(["run", "--tables-at", "tables", "--workspace", "work"]) == 0

@@ -36,6 +36,7 @@ FIELDS = (
     "dask",
     "tables_at",
     "verbosity",
+    "patience",
 )
 """Settings that `run` takes from the command line."""
 
@@ -81,6 +82,9 @@ def add_to(commands: argparse._SubParsersAction) -> None:
     run.add_argument("--power", type=float, metavar="P", help="exponent of the power law")
     run.add_argument("--network", help="compact (default) or paper")
     run.add_argument("--weights", help="released (default) or trained, for 06 and 07")
+    run.add_argument(
+        "--patience", type=int, metavar="N", help="epochs that may bring nothing better"
+    )
     run.add_argument("--dask", metavar="tcp://...", help="Dask scheduler for 01 to 03")
     run.add_argument("--tables-at", metavar="s3://...", help="folder of the tables for all workers")
     run.add_argument("--verbosity", help="quiet, normal (default) or verbose")
