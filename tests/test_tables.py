@@ -47,6 +47,17 @@ def rows_of(keys):
     ]
 
 
+def stopping_at(clip):
+    """Makes rows until somebody stops it at a clip."""
+
+    def stops(keys):
+        if clip in keys:
+            raise KeyboardInterrupt
+        return rows_of(keys)
+
+    return stops
+
+
 class Maker:
     """Makes rows and remembers which keys it was asked for."""
 
@@ -305,13 +316,8 @@ def test_a_missing_table_names_the_notebook_to_run_first(workspace, built, wante
 
 
 def test_a_half_made_table_counts_as_missing(workspace):
-    def stops(keys):
-        if "clip-4" in keys:
-            raise KeyboardInterrupt
-        return rows_of(keys)
-
     with pytest.raises(KeyboardInterrupt):
-        build(workspace, make=stops)
+        build(workspace, make=stopping_at("clip-4"))
     with pytest.raises(MissingTable):
         workspace.require("clips")
     with pytest.raises(MissingTable):
@@ -400,13 +406,8 @@ def test_a_stop_loses_one_shard_on_drive_too_where_the_index_is_written_now_and_
     monkeypatch.setattr(building, "_SMALL_INDEX", 0)
     monkeypatch.setattr(building, "_INDEX_EVERY_S", 1e9)
 
-    def stops(keys):
-        if "clip-8" in keys:
-            raise KeyboardInterrupt
-        return rows_of(keys)
-
     with pytest.raises(KeyboardInterrupt):
-        build(on_drive("first"), make=stops)
+        build(on_drive("first"), make=stopping_at("clip-8"))
     assert build(on_drive("second"), make=make).kept == 8
     assert make.asked == KEYS[8:]
 
@@ -540,13 +541,8 @@ def test_a_table_goes_to_drive_and_comes_back_on_another_machine(on_drive, make)
 
 
 def test_another_machine_goes_on_where_the_first_one_was_taken_away(on_drive, make):
-    def stops(keys):
-        if "clip-8" in keys:
-            raise KeyboardInterrupt
-        return rows_of(keys)
-
     with pytest.raises(KeyboardInterrupt):
-        build(on_drive("first"), make=stops)
+        build(on_drive("first"), make=stopping_at("clip-8"))
     assert build(on_drive("second"), make=make).kept == 8
     assert make.asked == KEYS[8:]
 

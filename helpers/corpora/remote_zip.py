@@ -27,8 +27,14 @@ _AHEAD_BYTES = 1 << 16
 _BLOCK_BYTES = 1 << 20
 _LARGEST_PIECE = 1 << 24
 """Bytes held in memory at a time: a larger member comes in several pieces."""
-_DAMAGES = (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
-_DAMAGES += (NotImplementedError, EOFError, ValueError)
+_DAMAGES = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    NotImplementedError,
+    EOFError,
+    ValueError,
+)
 """What is raised where a member is read that is not in order."""
 
 
